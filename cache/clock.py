@@ -1,0 +1,48 @@
+"""Time, handed in: nothing below reads a clock of its own."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Two clocks and a pause; tests hand in one that ticks."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back; for deadlines and durations."""
+        ...
+
+    def time(self) -> float:
+        """Seconds since the epoch; for what other processes must understand."""
+        ...
+
+
+class SystemClock:
+    """The machine's own time."""
+
+    def monotonic(self) -> float:
+        return time.perf_counter()
+
+    def time(self) -> float:
+        return time.time()
+
+
+class Deadline:
+    """A point in time that a whole operation must not pass.
+
+    Args:
+        clock: whose monotonic time counts.
+        seconds: how far away the deadline is, > 0.
+    """
+
+    __slots__ = ("_clock", "at", "seconds")
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock = clock
+        self.seconds = seconds
+        self.at = clock.monotonic() + seconds
+
+    def remaining(self) -> float:
+        """Seconds left; zero or negative once it has passed."""
+        return self.at - self._clock.monotonic()

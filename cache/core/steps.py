@@ -1,0 +1,88 @@
+"""What an operation asks of the outside world: plain data that a runner carries out.
+
+Operations are generators that yield these steps and are sent the answers, so one
+text of every rule serves the sync and the async runner. No I/O here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cache.clock import Deadline
+
+Arg = bytes | str | int
+"""One argument of a Redis command."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lua:
+    """A server-side script, sent by digest and by text once when the server lacks it."""
+
+    name: str
+    text: str
+    sha: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+        object.__setattr__(self, "sha", digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One Redis command; ``idempotent`` ones may be sent again after a broken connection."""
+
+    args: tuple[Arg, ...]
+    deadline: Deadline
+    idempotent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Commands that travel together in one round trip, without a transaction."""
+
+    commands: tuple[tuple[Arg, ...], ...]
+    deadline: Deadline
+    idempotent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunScript:
+    """One script over its keys; atomic on the server."""
+
+    script: Lua
+    keys: Sequence[Arg]
+    args: Sequence[Arg]
+    deadline: Deadline
+    idempotent: bool = False
+
+
+StoreStep = Call | Batch | RunScript
+"""A step that costs one round trip to the store; it answers or raises ``StoreError``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """Run the caller's computation; its error comes back unchanged."""
+
+    call: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Wait until another caller's flight has landed, or for ``seconds`` at most; answers True when it has."""
+
+    flight: Any
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Let ``seconds`` pass (polling another process's flight)."""
+
+    seconds: float
+
+
+Step = StoreStep | Compute | Wait | Pause

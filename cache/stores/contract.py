@@ -1,0 +1,42 @@
+"""What a store must do: carry out one step within its deadline, or raise ``StoreError``."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from cache.core.steps import StoreStep
+from telemetry.vocabulary import BreakerState
+
+
+class Store(Protocol):
+    """A connection to Redis or Valkey that blocks."""
+
+    def execute(self, step: StoreStep) -> Any:
+        """Carry out one step.
+
+        Returns:
+            The raw reply: bytes, int, list or None; a ``Batch`` answers with a list in which
+            a command's own failure stands as a ``StoreError`` instance.
+
+        Raises:
+            StoreError: the store did not answer properly within ``step.deadline``, whatever the cause.
+        """
+        ...
+
+    def breaker_state(self) -> BreakerState:
+        """State of the store's circuit breaker."""
+        ...
+
+    def close(self, seconds: float = 1.0) -> None:
+        """Give every connection back within ``seconds``."""
+        ...
+
+
+class AsyncStore(Protocol):
+    """The same without blocking: every step is awaited."""
+
+    async def execute(self, step: StoreStep) -> Any: ...
+
+    def breaker_state(self) -> BreakerState: ...
+
+    async def aclose(self, seconds: float = 1.0) -> None: ...
