@@ -23,6 +23,10 @@ class Store(Protocol):
         """
         ...
 
+    def identity(self) -> bytes:
+        """Eight bytes that name the running server (a hash of its run id); empty when it may not be asked."""
+        ...
+
     def breaker_state(self) -> BreakerState:
         """State of the store's circuit breaker."""
         ...
@@ -36,6 +40,8 @@ class AsyncStore(Protocol):
     """The same without blocking: every step is awaited."""
 
     async def execute(self, step: StoreStep) -> Any: ...
+
+    def identity(self) -> bytes: ...
 
     def breaker_state(self) -> BreakerState: ...
 

@@ -1,0 +1,164 @@
+"""The bytes of an entry: self-describing, bound to its key, checked before anything is believed.
+
+    0   magic        2  (not UTF-8, so that text clients see at once that it is not theirs)
+    2   version      1
+    3   kind         1  0 entry, 1 tombstone
+    4   own token   16  at a fixed place: the write script compares it
+    20  codec        1
+    21  flags        1  1 compressed, 2 signed
+    22  digest      32  SHA-256 of namespace, category and key
+    54  created      8  seconds since the epoch
+    62  expires      8  logical expiry
+    70  cost         8  seconds the computation took
+    78  scopes       2  how many
+    80  files        2  how many
+    82  payload      4  length in bytes
+    86  scopes (name length 2, name, token 16)*, files, payload, seal
+
+The seal is a CRC-32 over all before it, or HMAC-SHA256 with a signing key. Which of the two
+is expected comes from the settings, never from the entry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import struct
+import zlib
+from dataclasses import dataclass
+
+from cache.core import fingerprint
+from cache.core.fingerprint import Fingerprint
+from cache.core.generations import NO_TOKEN, TOKEN
+from telemetry.vocabulary import MissReason
+
+MAGIC = b"\xffg"
+VERSION = 1
+ENTRY, TOMBSTONE = 0, 1
+COMPRESSED, SIGNED = 1, 2
+
+PREFIX = MAGIC + bytes([VERSION])
+"""What every record of this version begins with."""
+
+_HEAD = struct.Struct(">2sBB16sBB32sdddHHI")
+_SCOPE = struct.Struct(">H")
+
+
+class BadEntryError(Exception):
+    """The bytes are no entry that can be believed.
+
+    Args:
+        reason: how the miss is counted: version, corrupt or collision.
+    """
+
+    def __init__(self, reason: MissReason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class Sealer:
+    """Seals entries and checks seals.
+
+    Args:
+        key: signing key; empty for the checksum that finds accidents, not attackers.
+    """
+
+    def __init__(self, key: bytes = b"") -> None:
+        self._key = key
+        self.flag = SIGNED if key else 0
+        self.size = 32 if key else 4
+
+    def seal(self, data: bytes) -> bytes:
+        """The seal over ``data``."""
+        if self._key:
+            return hmac.digest(self._key, data, hashlib.sha256)
+        return zlib.crc32(data).to_bytes(4, "big")
+
+    def holds(self, raw: bytes) -> bool:
+        """True when the seal at the end of ``raw`` fits what stands before it."""
+        body = memoryview(raw)[: -self.size]
+        return hmac.compare_digest(self.seal(bytes(body) if self._key else body), raw[-self.size :])  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry, taken apart. Times are seconds since the epoch."""
+
+    digest: bytes
+    codec: int
+    compressed: bool
+    payload: bytes
+    created: float
+    expires: float
+    cost_s: float = 0.0
+    scopes: tuple[tuple[str, bytes], ...] = ()
+    files: tuple[Fingerprint, ...] = ()
+    own: bytes = NO_TOKEN
+
+    def pack(self, sealer: Sealer) -> bytes:
+        """The bytes to store."""
+        flags = (COMPRESSED if self.compressed else 0) | sealer.flag
+        names = [name.encode() for name, _ in self.scopes]
+        parts = [
+            _HEAD.pack(
+                MAGIC, VERSION, ENTRY, self.own, self.codec, flags, self.digest,
+                self.created, self.expires, self.cost_s, len(names), len(self.files), len(self.payload),
+            )
+        ]  # fmt: skip
+        for name, (_, token) in zip(names, self.scopes, strict=True):
+            parts += (_SCOPE.pack(len(name)), name, token)
+        parts += (fingerprint.pack(self.files), self.payload)
+        body = b"".join(parts)
+        return body + sealer.seal(body)
+
+
+def parse(raw: bytes, digest: bytes, sealer: Sealer) -> Entry:
+    """Take an entry apart after checking version, seal and the key it is bound to.
+
+    Raises:
+        BadEntryError: with the reason that the miss is counted under.
+    """
+    if raw[:3] != PREFIX or len(raw) < _HEAD.size + sealer.size or raw[3] != ENTRY:
+        raise BadEntryError(MissReason.CORRUPT if raw[:3] == PREFIX else MissReason.VERSION)
+    if (raw[21] & SIGNED) != sealer.flag or not sealer.holds(raw):
+        raise BadEntryError(MissReason.CORRUPT)
+    _, _, _, own, codec, flags, bound, created, expires, cost, scopes, files, length = _HEAD.unpack_from(raw)
+    if bound != digest:
+        raise BadEntryError(MissReason.COLLISION)
+    try:
+        named, at = _scopes(raw, scopes)
+        printed, used = fingerprint.unpack(raw[at:], files) if files else ((), 0)
+    except (ValueError, UnicodeDecodeError, struct.error):
+        raise BadEntryError(MissReason.CORRUPT) from None
+    payload = raw[at + used : at + used + length]
+    if at + used + length + sealer.size != len(raw):
+        raise BadEntryError(MissReason.CORRUPT)
+    return Entry(bound, codec, bool(flags & COMPRESSED), payload, created, expires, cost, named, printed, own)
+
+
+def _scopes(raw: bytes, count: int) -> tuple[tuple[tuple[str, bytes], ...], int]:
+    found, at = [], _HEAD.size
+    for _ in range(count):
+        (length,) = _SCOPE.unpack_from(raw, at)
+        name_end = at + 2 + length
+        token = raw[name_end : name_end + TOKEN]
+        if len(token) != TOKEN:
+            raise ValueError("scopes are cut short")
+        found.append((raw[at + 2 : name_end].decode(), token))
+        at = name_end + TOKEN
+    return tuple(found), at
+
+
+def tombstone(token: bytes) -> bytes:
+    """The record that a delete leaves: it refuses writes that began before it."""
+    return PREFIX + bytes([TOMBSTONE]) + token
+
+
+def is_tombstone(raw: bytes) -> bool:
+    """True when the key was deleted and nothing was written since."""
+    return raw[:4] == PREFIX + bytes([TOMBSTONE]) and len(raw) == 4 + TOKEN
+
+
+def own_token(raw: bytes | None) -> bytes:
+    """The own token of whatever stands under a key, as the write script reads it."""
+    return raw[4:20] if raw is not None and raw[:3] == PREFIX and len(raw) >= 20 else NO_TOKEN

@@ -1,0 +1,125 @@
+"""Generations and fences: what makes an invalidation final.
+
+Every scope that can be invalidated (a category, a tag) has a generation, a random token in
+Redis. An entry names the tokens it was made under and is valid while they are current; a
+write names the tokens seen before its computation and is refused when one changed or
+vanished. A category's record holds more than its token:
+
+    bytes  0-15  read token: entries made under another one are invalid
+    bytes 16-31  write fence: writes made under another one are refused, entries stay valid
+    bytes 32-39  identity of the server that made it; on another server it counts as absent
+    bytes 40-47  birth: ties the blocks of the seen-filter to this record
+    bytes 48-79  which blocks of the seen-filter were ever begun (see ``seen``)
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+TOKEN = 16
+"""Length of a token in bytes: 128 random bits never meet twice."""
+
+NO_TOKEN = bytes(TOKEN)
+"""Own token of a key that holds no record of ours."""
+
+FENCE_OF_CATEGORY = 32
+"""A write compares this much of a category's record: read token and write fence."""
+
+CATEGORY_RECORD = 80
+"""Length of a category's record in bytes."""
+
+_REMEMBERED = 4096
+
+TokenSource = Callable[[int], bytes]
+"""Gives n random bytes; ``secrets.token_bytes`` outside of tests."""
+
+
+def category_scope(category: str) -> str:
+    """Name of a category's scope."""
+    return f"category:{category}"
+
+
+def tag_scope(tag: str) -> str:
+    """Name of a tag's scope."""
+    return f"tag:{tag}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """What a lookup saw: the token of each scope (None: absent) and the key's own token."""
+
+    scopes: tuple[tuple[str, bytes | None], ...]
+    own: bytes = NO_TOKEN
+
+    @property
+    def complete(self) -> bool:
+        """True when every scope had a generation; a write under an incomplete fence is refused."""
+        return all(token is not None for _, token in self.scopes)
+
+    def with_tokens(self, made: Mapping[str, bytes | None]) -> Fence:
+        """The same fence with tokens that were made since."""
+        return Fence(tuple((name, made.get(name, token)) for name, token in self.scopes), self.own)
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryRecord:
+    """A category's generation, taken apart."""
+
+    fence: bytes
+    identity: bytes
+    birth: bytes
+    begun: bytes
+
+    @classmethod
+    def parse(cls, raw: bytes | None, identity: bytes) -> CategoryRecord | None:
+        """Take a record apart; None when it is absent, malformed or another server's.
+
+        Args:
+            raw: the bytes in Redis.
+            identity: the connected server's, 8 bytes; empty means "do not compare".
+        """
+        if raw is None or len(raw) != CATEGORY_RECORD:
+            return None
+        record = cls(raw[:FENCE_OF_CATEGORY], raw[32:40], raw[40:48], raw[48:])
+        return None if identity and record.identity != identity else record
+
+    @staticmethod
+    def fresh(identity: bytes, tokens: TokenSource) -> bytes:
+        """Bytes of a new record: new tokens, new birth, an empty filter."""
+        return tokens(FENCE_OF_CATEGORY) + (identity or bytes(8)) + tokens(8) + bytes(32)
+
+
+def read_token(token: bytes) -> bytes:
+    """The part of a scope's token that entries carry and reads compare."""
+    return token[:TOKEN]
+
+
+class GenerationView:
+    """The tokens this process saw last, so that a plain ``set`` need not read them first.
+
+    A token seen before a write began is a strict fence: the write is refused when it
+    changed since. Stale memory costs a refusal and a second round trip, never a wrong value.
+    """
+
+    def __init__(self, limit: int = _REMEMBERED) -> None:
+        self._tokens: OrderedDict[str, bytes] = OrderedDict()
+        self._limit = limit
+
+    def saw(self, scopes: Iterable[tuple[str, bytes | None]]) -> None:
+        """Remember what a read or a script answered."""
+        for name, token in scopes:
+            if token is None:
+                self._tokens.pop(name, None)
+            else:
+                self._tokens[name] = token
+        while len(self._tokens) > self._limit:
+            try:
+                self._tokens.popitem(last=False)
+            except KeyError:
+                return
+
+    def token(self, scope: str) -> bytes | None:
+        """The token seen last, or None."""
+        return self._tokens.get(scope)
