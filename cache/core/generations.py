@@ -31,6 +31,7 @@ CATEGORY_RECORD = 80
 """Length of a category's record in bytes."""
 
 _REMEMBERED = 4096
+_NOBODY = bytes(8)
 
 TokenSource = Callable[[int], bytes]
 """Gives n random bytes; ``secrets.token_bytes`` outside of tests."""
@@ -83,12 +84,12 @@ class CategoryRecord:
         if raw is None or len(raw) != CATEGORY_RECORD:
             return None
         record = cls(raw[:FENCE_OF_CATEGORY], raw[32:40], raw[40:48], raw[48:])
-        return None if identity and record.identity != identity else record
+        return None if identity and record.identity not in (identity, _NOBODY) else record
 
     @staticmethod
     def fresh(identity: bytes, tokens: TokenSource) -> bytes:
         """Bytes of a new record: new tokens, new birth, an empty filter."""
-        return tokens(FENCE_OF_CATEGORY) + (identity or bytes(8)) + tokens(8) + bytes(32)
+        return tokens(FENCE_OF_CATEGORY) + (identity or _NOBODY) + tokens(8) + bytes(32)
 
 
 def read_token(token: bytes) -> bytes:

@@ -85,4 +85,11 @@ class Pause:
     seconds: float
 
 
-Step = StoreStep | Compute | Wait | Pause
+@dataclass(frozen=True, slots=True)
+class Background:
+    """Carry out another operation beside this one; answers at once, and nobody waits for it."""
+
+    operation: Callable[[], Any]
+
+
+Step = StoreStep | Compute | Wait | Pause | Background

@@ -1,0 +1,139 @@
+"""One call of get_or_compute on its way: what it wants, what it found, how its lookup is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cache.core.engine import Engine, Operation, Wanted
+from cache.core.lookup import MISS, Computed
+from cache.core.policies import Policy
+from cache.core.reading import Found, decode, look
+from cache.core.steps import Compute
+from cache.errors import StoreError
+from telemetry.events import OperationEvent
+from telemetry.vocabulary import MissReason, Outcome, Tier
+
+THROTTLE_S = 1.0
+"""How long a failed origin is left alone while a stale value answers for it."""
+
+
+@dataclass(slots=True)
+class Ask:
+    """One call of get_or_compute on its way.
+
+    Args:
+        seconds: the call's TTL.
+        found: the lookup's verdict; None when the store did not answer.
+        times: how often the key stands in the call (a batch may repeat one).
+    """
+
+    engine: Engine
+    policy: Policy
+    wanted: Wanted
+    compute: Callable[[], Any]
+    seconds: float
+    event: OperationEvent
+    found: Found | None = None
+    times: int = 1
+
+    def missed(self) -> None:
+        """Count this call's lookup as the miss, or the error, that it was."""
+        if self.found is None:
+            self.event.looked(Outcome.ERROR, n=self.times)
+        else:
+            self.event.looked(Outcome.MISS, reason=self.found.reason, n=self.times)
+
+
+def look_for(ask: Ask) -> Operation[Found | None]:
+    """Look the key up; None when the store did not answer, which is counted."""
+    try:
+        (found,) = yield from look(ask.engine, ask.policy, [ask.wanted], ask.engine.reading(), prepare=True)
+    except StoreError as trouble:
+        ask.event.fail(trouble.kind)
+        return None
+    if found.trouble is not None:
+        ask.event.fail(found.trouble.kind)
+    return found
+
+
+def from_entry(ask: Ask) -> Any:
+    """The value of a hit or of an expired entry that may serve; counts it. ``MISS`` when there is none."""
+    engine, found = ask.engine, ask.found
+    if found is None or found.entry is None:
+        return MISS
+    item = found.entry
+    age = max(0.0, engine.clock.time() - item.created)
+    if found.reason is None:
+        ask.event.looked(Outcome.HIT, tier=Tier.REDIS, n=ask.times, age_s=age, cost_s=item.cost_s)
+        ask.event.ttl_s = max(0.0, item.expires - engine.clock.time())
+        return found.value
+    if ask.policy.serve_stale or throttled(ask):
+        return serve_stale(ask)
+    return MISS
+
+
+def throttled(ask: Ask) -> bool:
+    """True when the origin failed a moment ago in a way that a stale value may answer."""
+    if not ask.policy.stale_on:
+        return False
+    error = ask.engine.failures.recent(ask.wanted.address.name, ask.engine.clock.monotonic())
+    return isinstance(error, ask.policy.stale_on)
+
+
+def serve_stale(ask: Ask) -> Any:
+    """The expired entry's value, counted as ``stale``; ``MISS`` when there is none that decodes."""
+    found = ask.found
+    if found is None or found.entry is None or found.reason is not MissReason.EXPIRED:
+        return MISS
+    item = found.entry
+    decode(ask.policy, found)
+    if found.value is not MISS:
+        age = max(0.0, ask.engine.clock.time() - item.created)
+        ask.event.looked(Outcome.STALE, tier=Tier.REDIS, n=ask.times, age_s=age, cost_s=item.cost_s)
+    return found.value
+
+
+def due(ask: Ask) -> bool:
+    """True when the answer came from an entry that should be made anew in the background."""
+    found = ask.found
+    if found is None or found.entry is None or throttled(ask):
+        return False
+    if found.reason is MissReason.EXPIRED:
+        return ask.policy.serve_stale
+    item, ahead = found.entry, ask.policy.refresh_ahead
+    return bool(ahead) and item.expires - ask.engine.clock.time() < ahead * (item.expires - item.created)
+
+
+def settle_failure(ask: Ask, error: Exception) -> Any:
+    """Answer a computation's failure by a stale value where the policy says so.
+
+    Raises:
+        Exception: the computation's own error, unchanged, when nothing may answer for it.
+    """
+    if isinstance(error, ask.policy.stale_on):
+        value = serve_stale(ask)
+        if value is not MISS:
+            return value
+    ask.missed()
+    raise error
+
+
+def unwrap(result: Any) -> Any:
+    """The caller's value inside what a computation returned."""
+    return result.value if isinstance(result, Computed) else result
+
+
+def run_computation(ask: Ask) -> Operation[Any]:
+    """Run the caller's computation under its own span."""
+    with ask.engine.recorder.compute(ask.event):
+        return (yield Compute(ask.compute))
+
+
+def remember(ask: Ask, error: Exception) -> None:
+    policy, now = ask.policy, ask.engine.clock.monotonic()
+    if policy.negative_ttl_s and isinstance(error, policy.negative_on):
+        ask.engine.failures.remember(ask.wanted.address.name, error, now + policy.negative_ttl_s)
+    elif isinstance(error, policy.stale_on):
+        ask.engine.failures.remember(ask.wanted.address.name, error, now + THROTTLE_S)

@@ -1,0 +1,207 @@
+"""get_or_compute for many keys: one look, one computation for all that is missing, one write.
+
+Keys that another caller is computing are waited for after our own have landed, so two
+batches that overlap never wait for each other.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cache.core.ask import Ask, from_entry, serve_stale, unwrap
+from cache.core.codecs import Encoded
+from cache.core.engine import Engine, Operation, Wanted
+from cache.core.flights import Flight, FlightState
+from cache.core.lookup import MISS
+from cache.core.policies import Policy
+from cache.core.reading import Found, look
+from cache.core.results import copy_of, draft_of, encode_result
+from cache.core.steps import Compute, Wait
+from cache.core.ttl import seconds as ttl_seconds
+from cache.core.writing import store
+from cache.errors import CacheValueError, StoreError
+from telemetry.events import OperationEvent
+from telemetry.vocabulary import FlightScope, Outcome, WriteResult
+from telemetry.vocabulary import Operation as Op
+
+ComputeMany = Callable[[list[Any]], Any]
+
+
+@dataclass(slots=True)
+class _Batch:
+    """One call on its way: a row for each different key."""
+
+    engine: Engine
+    policy: Policy
+    seconds: float
+    event: OperationEvent
+    compute_many: ComputeMany
+    keys: dict[str, Any]
+    wanted: dict[str, Wanted]
+    times: Counter[str]
+    found: dict[str, Found] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def ask(self, name: str) -> Ask:
+        """The row as a call of its own, for what single calls and batches decide alike."""
+        found, times = self.found.get(name), self.times[name]
+        return Ask(self.engine, self.policy, self.wanted[name], _never, self.seconds, self.event, found, times)
+
+    def seen(self, name: str) -> Hashable:
+        """What the row's flight is shared under."""
+        found = self.found.get(name)
+        return (*found.fence.scopes, found.fence.own) if found is not None else "outage"
+
+
+def _never() -> None:
+    raise AssertionError("a row of a batch has no computation of its own")
+
+
+def get_or_compute_many(
+    engine: Engine, category: str, keys: Sequence[Any], compute_many: ComputeMany, *, ttl: Any, tags: Sequence[str]
+) -> Operation[list[Any]]:
+    """The values in the order of ``keys``; ``compute_many`` is called once, with the keys that are missing.
+
+    Raises:
+        CacheValueError: ``compute_many`` did not give one value for each key.
+    """
+    policy = engine.policies[category]
+    seconds = policy.ttl_s if ttl is None else ttl_seconds(ttl)
+    asked = list(keys)
+    wanted = [engine.want(policy, key, tags) for key in asked]
+    names = [want.address.name for want in wanted]
+    rows, wants = dict(zip(names, asked, strict=True)), dict(zip(names, wanted, strict=True))
+    with engine.recorder.operation(policy.name, Op.GET_OR_COMPUTE_MANY, batch_size=len(asked)) as event:
+        batch = _Batch(engine, policy, seconds, event, compute_many, rows, wants, Counter(names))
+        if not engine.enabled:
+            event.looked(Outcome.BYPASS, n=len(asked))
+            results = (yield from _results(batch, list(rows))) if rows else []
+            batch.values.update(zip(rows, map(unwrap, results), strict=True))
+        elif rows:
+            yield from _fill(batch)
+        return [batch.values[name] for name in names]
+
+
+def _fill(batch: _Batch) -> Operation[None]:
+    flights = batch.engine.flights
+    tickets = {name: flights.enter(name) for name in batch.keys}
+    try:
+        yield from _look(batch)
+        yield from _fly(batch, tickets)
+    finally:
+        for name in tickets:
+            flights.leave(name)
+
+
+def _look(batch: _Batch) -> Operation[None]:
+    engine, wanted = batch.engine, list(batch.wanted.values())
+    try:
+        found = yield from look(engine, batch.policy, wanted, engine.reading(), prepare=True)
+    except StoreError as trouble:
+        batch.event.fail(trouble.kind)
+        return
+    for name, item in zip(batch.wanted, found, strict=True):
+        batch.found[name] = item
+        if item.trouble is not None:
+            batch.event.fail(item.trouble.kind)
+        if item.reason is None:
+            batch.values[name] = from_entry(batch.ask(name))
+
+
+def _fly(batch: _Batch, tickets: dict[str, int]) -> Operation[None]:
+    """Compute what nobody else is computing, then take what others did, then compute what is left."""
+    flights, leader = batch.engine.flights, batch.engine.recorder.current_span_context()
+    led: dict[str, Flight | None] = {}
+    followed: dict[str, Flight] = {}
+    for name in batch.keys:
+        if name in batch.values:
+            continue
+        if (name, batch.seen(name)) in flights.led.get():
+            led[name] = None
+            continue
+        flight, leads = flights.join(name, batch.seen(name), tickets[name], leader)
+        if leads:
+            led[name] = flight
+        else:
+            followed[name] = flight
+    yield from _compute(batch, led)
+    for name, flight in followed.items():
+        yield from _follow(batch, name, flight)
+    yield from _compute(batch, {name: None for name in followed if name not in batch.values})
+
+
+def _follow(batch: _Batch, name: str, flight: Flight) -> Operation[None]:
+    if flight.state is FlightState.FLYING:
+        with batch.engine.recorder.wait(batch.event, FlightScope.PROCESS, flight.leader):
+            yield Wait(flight, batch.policy.wait_s)
+    if flight.state is FlightState.LANDED and isinstance(flight.result, Encoded):
+        batch.ask(name).missed()
+        batch.values[name] = copy_of(batch.policy, flight.result)
+
+
+def _compute(batch: _Batch, led: dict[str, Flight | None]) -> Operation[None]:
+    """One computation for the rows of ``led``; their flights end with it, whatever happens."""
+    if not led:
+        return
+    mine = [flight for flight in led.values() if flight is not None]
+    mark = batch.engine.flights.led
+    token = mark.set(mark.get() | {(name, batch.seen(name)) for name in led})
+    began = batch.engine.clock.time()
+    try:
+        results = yield from _results(batch, list(led))
+        yield from _keep(batch, dict(zip(led, results, strict=True)), led, began)
+    except Exception as error:
+        for flight in mine:
+            flight.end(FlightState.FAILED, error=error)
+        _serve_stale_or_raise(batch, list(led), error)
+    finally:
+        for flight in mine:
+            flight.end(FlightState.ABANDONED)
+            batch.engine.flights.settle(flight)
+        mark.reset(token)
+
+
+def _results(batch: _Batch, names: list[str]) -> Operation[list[Any]]:
+    missing = [batch.keys[name] for name in names]
+    with batch.engine.recorder.compute(batch.event):
+        answer = yield Compute(lambda: batch.compute_many(missing))
+    results = list(answer)
+    if len(results) != len(missing):
+        raise CacheValueError(f"compute_many gave {len(results)} values for {len(missing)} keys")
+    return results
+
+
+def _keep(
+    batch: _Batch, results: dict[str, Any], led: dict[str, Flight | None], began: float
+) -> Operation[None]:
+    """Hand the values to the caller and the followers, write them by one script."""
+    drafts, cost_s = [], batch.event.compute_s / len(results)
+    for name, result in results.items():
+        ask, flight = batch.ask(name), led[name]
+        ask.missed()
+        batch.values[name], encoded = encode_result(batch.policy, result, batch.event, began)
+        if flight is not None:
+            flight.end(FlightState.LANDED, result=encoded)
+        if encoded is not None and ask.found is not None and ask.found.trouble is None:
+            drafts.append(draft_of(ask.wanted, encoded, result, batch.seconds, cost_s, ask.found.fence))
+        elif encoded is not None:
+            batch.event.wrote(WriteResult.DROPPED)
+    if drafts:
+        yield from store(batch.engine, batch.policy, drafts, batch.event)
+
+
+def _serve_stale_or_raise(batch: _Batch, names: list[str], error: Exception) -> None:
+    """Answer all rows by expired entries where the policy allows it and each has one, else raise the error."""
+    expired = all((item := batch.found.get(name)) is not None and item.entry is not None for name in names)
+    stale = {}
+    if isinstance(error, batch.policy.stale_on) and expired:
+        stale = {name: serve_stale(batch.ask(name)) for name in names}
+    if not stale or any(value is MISS for value in stale.values()):
+        for name in names:
+            if name not in stale or stale[name] is MISS:
+                batch.ask(name).missed()
+        raise error
+    batch.values.update(stale)

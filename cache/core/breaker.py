@@ -1,0 +1,143 @@
+"""The circuit breaker: after trouble the store is left alone, then probed by one call at a time.
+
+    closed    -> open       a call whose whole deadline passed without a byte, or 3 failed or slow calls in 10 s
+    open      -> half-open  when the pause is over; one caller probes, the others are refused
+    half-open -> closed     the probe was answered
+    half-open -> open       it was not; the pause doubles, to 1 s at most, with jitter
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from cache.clock import Clock
+from telemetry.vocabulary import BreakerState, ErrorType
+
+OnChange = Callable[[BreakerState], None]
+
+COUNTED = frozenset(
+    {ErrorType.TIMEOUT, ErrorType.REFUSED, ErrorType.AUTH, ErrorType.LOADING, ErrorType.PROTOCOL}
+)
+"""Trouble that says the store is not there; refusals of one command (noperm, oom, readonly) do not."""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerOptions:
+    """How soon the breaker opens and how fast it tries again.
+
+    Args:
+        failures: failed or slow calls within ``window_s`` that open it.
+        window_s: seconds.
+        first_pause_s: pause after opening; doubles with each failed probe.
+        last_pause_s: longest pause.
+        jitter: share of a pause that is randomly taken off, 0..1.
+    """
+
+    failures: int = 3
+    window_s: float = 10.0
+    first_pause_s: float = 0.1
+    last_pause_s: float = 1.0
+    jitter: float = 0.2
+
+
+class Permit(Enum):
+    """What a breaker says to a caller."""
+
+    REFUSED = "refused"
+    FREE = "free"
+    PROBE = "probe"
+
+
+class Breaker:
+    """One store's breaker; safe for threads.
+
+    Args:
+        clock: whose monotonic time counts.
+        on_change: told every new state, outside the lock.
+        rand: gives a number in 0..1.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        on_change: OnChange,
+        options: BreakerOptions | None = None,
+        rand: Callable[[], float] = random.random,
+    ) -> None:
+        self._clock, self._on_change, self._rand = clock, on_change, rand
+        self._options = options or BreakerOptions()
+        self._lock = threading.Lock()
+        self._state = BreakerState.CLOSED
+        self._failures: deque[float] = deque(maxlen=self._options.failures)
+        self._pause = self._options.first_pause_s
+        self._retry_at = 0.0
+        self._probing = False
+
+    @property
+    def state(self) -> BreakerState:
+        """The state now."""
+        return self._state
+
+    def enter(self) -> Permit:
+        """Ask to go to the store; a caller that may must then say how it ended, with its permit."""
+        if self._state is BreakerState.CLOSED:
+            return Permit.FREE
+        with self._lock:
+            if self._state is BreakerState.CLOSED:
+                return Permit.FREE
+            if self._probing or self._clock.monotonic() < self._retry_at:
+                return Permit.REFUSED
+            self._probing = True
+            changed = self._become(BreakerState.HALF_OPEN)
+        self._tell(changed)
+        return Permit.PROBE
+
+    def succeeded(self, permit: Permit) -> None:
+        """The store answered in time."""
+        if permit is not Permit.PROBE:
+            return
+        with self._lock:
+            self._probing = False
+            self._failures.clear()
+            changed = self._become(BreakerState.CLOSED)
+        self._tell(changed)
+
+    def failed(self, permit: Permit, *, silent: bool = False) -> None:
+        """The call failed or was slow; ``silent`` when its whole deadline passed without a byte."""
+        with self._lock:
+            now, changed = self._clock.monotonic(), None
+            if permit is Permit.PROBE:
+                self._probing = False
+                changed = self._open(now, min(2 * self._pause, self._options.last_pause_s))
+            elif self._state is BreakerState.CLOSED:
+                self._failures.append(now)
+                full = len(self._failures) == self._options.failures
+                if silent or (full and now - self._failures[0] <= self._options.window_s):
+                    changed = self._open(now, self._options.first_pause_s)
+        self._tell(changed)
+
+    def abandoned(self, permit: Permit) -> None:
+        """The call was cancelled and says nothing; after a probe the next caller may try."""
+        if permit is Permit.PROBE:
+            with self._lock:
+                self._probing = False
+
+    def _open(self, now: float, pause: float) -> BreakerState | None:
+        self._pause = pause
+        self._retry_at = now + pause * (1 - self._options.jitter * self._rand())
+        return self._become(BreakerState.OPEN)
+
+    def _become(self, state: BreakerState) -> BreakerState | None:
+        if self._state is state:
+            return None
+        self._state = state
+        return state
+
+    def _tell(self, changed: BreakerState | None) -> None:
+        if changed is not None:
+            self._on_change(changed)

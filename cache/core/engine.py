@@ -1,0 +1,106 @@
+"""What every operation works with: the collaborators of one cache, handed in once.
+
+``Engine`` holds no connection and reads no clock of its own; operations are generators
+over it (``reading``, ``writing``, ``computing``, ``invalidating``, ``explaining``).
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from cache.clock import Clock, Deadline
+from cache.core import keys
+from cache.core.entry import Sealer
+from cache.core.fingerprint import Fingerprint
+from cache.core.flights import Flights
+from cache.core.generations import GenerationView, TokenSource, category_scope, tag_scope
+from cache.core.keys import Address
+from cache.core.memory import FailureMemory
+from cache.core.pending import Pending
+from cache.core.policies import Policy, PolicyTable
+from cache.core.steps import Step
+from telemetry.recorder import Recorder
+from telemetry.vocabulary import BreakerState
+
+T = TypeVar("T")
+Operation = Generator[Step, Any, T]
+"""An operation: yields steps, is sent their answers, returns a ``T``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One key of a lookup or a write: where it lives and what can invalidate it."""
+
+    address: Address
+    scopes: tuple[str, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class Engine:
+    """The collaborators of one cache.
+
+    Args:
+        recorder: receives one event per operation.
+        clock: all time comes from it.
+        identity: eight bytes that name the connected server, empty for "do not compare".
+        breaker: state of the store's breaker, for spans.
+        unchanged: tells whether files are still what their fingerprints say.
+        read_s: deadline of a whole read, seconds.
+        write_s: deadline of a whole write, seconds.
+        sweep_s: how long one pattern may scan, seconds.
+    """
+
+    recorder: Recorder
+    clock: Clock
+    identity: Callable[[], bytes]
+    breaker: Callable[[], BreakerState]
+    unchanged: Callable[[Sequence[Fingerprint]], bool]
+    policies: PolicyTable = field(default_factory=PolicyTable)
+    namespace: str = ""
+    sealer: Sealer = field(default_factory=Sealer)
+    enabled: bool = True
+    read_s: float = 0.05
+    write_s: float = 0.1
+    sweep_s: float = 10.0
+    tokens: TokenSource = secrets.token_bytes
+    rand: Callable[[], float] = random.random
+    view: GenerationView = field(default_factory=GenerationView)
+    flights: Flights = field(default_factory=Flights)
+    failures: FailureMemory = field(default_factory=FailureMemory)
+    pending: Pending = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pending = Pending(category_scope(name) for name in self.policies)
+
+    def reading(self) -> Deadline:
+        """The deadline of a read that begins now."""
+        return Deadline(self.clock, self.read_s)
+
+    def writing(self) -> Deadline:
+        """The deadline of a write that begins now."""
+        return Deadline(self.clock, self.write_s)
+
+    def want(self, policy: Policy, key: Any, tags: Sequence[str] = ()) -> Wanted:
+        """Where a key lives and its scopes: the category, the tags of its policy, the call's tags.
+
+        Raises:
+            CacheKeyError: the key or a tag cannot be encoded.
+        """
+        if isinstance(tags, str):
+            tags = (tags,)
+        address = keys.address(self.namespace, policy.name, policy.prefix, policy.suffix, key)
+        named = (*policy.tags(key), *(keys.check_tag(tag) for tag in tags))
+        return Wanted(address, (category_scope(policy.name), *dict.fromkeys(tag_scope(tag) for tag in named)))
+
+    def scope_name(self, scope: str) -> str:
+        """The Redis key of a scope's generation."""
+        return keys.scope_name(self.namespace, scope)
+
+    def lifetime_ms(self, policy: Policy, horizon_s: float = 0.0) -> int:
+        """Milliseconds that generations live: twice what the longest entry under them may."""
+        longest = max(policy.ttl_s + policy.stale_window(policy.ttl_s), horizon_s, 3600.0)
+        return int(min(longest, 315_360_000.0) * 2000)

@@ -1,0 +1,101 @@
+"""Explaining: what the store holds under a key, and what a lookup would say of it now."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from cache.core.engine import Engine, Operation
+from cache.core.reading import Found, expect_list, look
+from cache.core.steps import Batch
+from cache.errors import StoreError
+from telemetry.vocabulary import BreakerState, ErrorType, MissReason, Outcome, Tier
+from telemetry.vocabulary import Operation as Op
+
+_TAG = "tag:"
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Where a key is and why it would hit or miss.
+
+    Args:
+        category: the key's category.
+        digest: first 16 hex of the key's SHA-256, as spans carry it.
+        outcome: what a lookup would be now: hit, miss, error or bypass.
+        miss_reason: why it would miss; None for a hit.
+        tier: where the value is; None when it is nowhere.
+        age_s: seconds since the entry was made; None without an entry.
+        ttl_s: seconds until its logical expiry, negative once passed; None without an entry.
+        kept_s: seconds until Redis drops it; None when Redis has nothing under the key.
+        size_bytes: bytes in Redis.
+        compressed: True when the payload is compressed.
+        cost_s: seconds that its computation took.
+        tags: tags that can invalidate it.
+        files: how many files it was made from.
+        policy_ttl_s: the category's TTL.
+        error: the trouble with the store; None when it answered.
+        breaker: state of the store's breaker.
+    """
+
+    category: str
+    digest: str
+    outcome: Outcome
+    policy_ttl_s: float
+    breaker: BreakerState
+    miss_reason: MissReason | None = None
+    tier: Tier | None = None
+    age_s: float | None = None
+    ttl_s: float | None = None
+    kept_s: float | None = None
+    size_bytes: int = 0
+    compressed: bool = False
+    cost_s: float = 0.0
+    tags: tuple[str, ...] = ()
+    files: int = 0
+    error: ErrorType | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for JSON."""
+        return asdict(self)
+
+
+def explain(engine: Engine, category: str, key: Any) -> Operation[Explanation]:
+    """Look without counting a request; two round trips, so two answers may differ by a moment."""
+    policy = engine.policies[category]
+    wanted = engine.want(policy, key)
+    with engine.recorder.operation(policy.name, Op.EXPLAIN, digest=wanted.address.short) as event:
+        known = dict(
+            category=policy.name, digest=wanted.address.short, policy_ttl_s=policy.ttl_s, breaker=engine.breaker()
+        )
+        if not engine.enabled:
+            return Explanation(outcome=Outcome.BYPASS, **known)  # type: ignore[arg-type]
+        try:
+            (found,) = yield from look(engine, policy, [wanted], engine.reading())
+            reply = yield Batch((("PTTL", wanted.address.name),), engine.reading(), idempotent=True)
+            expect_list(reply, 1)
+        except StoreError as trouble:
+            event.fail(trouble.kind)
+            return Explanation(outcome=Outcome.ERROR, error=trouble.kind, **known)  # type: ignore[arg-type]
+        kept = reply[0] / 1000 if isinstance(reply[0], int) and reply[0] >= 0 else None
+        return Explanation(kept_s=kept, **known, **_facts(engine, found))  # type: ignore[arg-type]
+
+
+def _facts(engine: Engine, found: Found) -> dict[str, Any]:
+    item, now = found.entry, engine.clock.time()
+    facts: dict[str, Any] = {
+        "outcome": Outcome.HIT if found.reason is None else Outcome.MISS,
+        "miss_reason": found.reason,
+        "size_bytes": found.size,
+    }
+    if item is None:
+        return facts
+    return facts | {
+        "tier": Tier.REDIS,
+        "age_s": max(0.0, now - item.created),
+        "ttl_s": item.expires - now,
+        "compressed": item.compressed,
+        "cost_s": item.cost_s,
+        "tags": tuple(name.removeprefix(_TAG) for name, _ in item.scopes if name.startswith(_TAG)),
+        "files": len(item.files),
+    }

@@ -1,0 +1,94 @@
+"""One computation per fleet: a short lock in Redis; who does not get it polls for the value, for a bounded time.
+
+The lock only saves work. What is right or wrong is decided by the fences alone, so a lock
+that expires early, or is lost, costs a second computation and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from cache.core import keys
+from cache.core.ask import Ask, from_entry
+from cache.core.codecs import Encoded
+from cache.core.engine import Operation
+from cache.core.flights import Flight, FlightState
+from cache.core.reading import look
+from cache.core.scripts import RELEASE
+from cache.core.steps import Call, Pause, RunScript
+from cache.errors import StoreError
+from telemetry.vocabulary import FlightScope
+
+FIRST_POLL_S, LAST_POLL_S = 0.005, 0.05
+"""Pauses between polls double from the first to the last."""
+
+Produce = Callable[[Ask, Flight], Operation[Any]]
+
+
+def lead(ask: Ask, flight: Flight, produce: Produce) -> Operation[Any]:
+    """Lead the process's flight as one of the fleet: compute with the lock, or bring home what another computed."""
+    token = ask.engine.tokens(16)
+    try:
+        held = yield from _turn(ask, token)
+    except StoreError as trouble:
+        ask.event.fail(trouble.kind)
+        return (yield from produce(ask, flight))
+    try:
+        if ask.found is not None and ask.found.reason is None and ask.found.entry is not None:
+            item = ask.found.entry
+            flight.end(FlightState.LANDED, result=Encoded(item.codec, item.compressed, item.payload))
+            value = from_entry(ask)
+        else:
+            value = yield from produce(ask, flight)
+    except GeneratorExit:
+        raise
+    except BaseException:
+        yield from _release(ask, token, held)
+        raise
+    yield from _release(ask, token, held)
+    return value
+
+
+def _turn(ask: Ask, token: bytes) -> Operation[bool]:
+    """Wait until there is a value, or the lock is ours, or the policy's time is over; True with the lock.
+
+    Raises:
+        StoreError: the store stopped answering.
+    """
+    engine, began, pause = ask.engine, ask.engine.clock.monotonic(), FIRST_POLL_S
+    if (yield from _take(ask, token)):
+        yield from _look_again(ask)
+        return True
+    with engine.recorder.wait(ask.event, FlightScope.FLEET, None):
+        while engine.clock.monotonic() - began < ask.policy.wait_s:
+            yield Pause(pause)
+            pause = min(2 * pause, LAST_POLL_S)
+            held = yield from _take(ask, token)
+            if (yield from _look_again(ask)) or held:
+                return held
+    return False
+
+
+def _take(ask: Ask, token: bytes) -> Operation[bool]:
+    name = keys.lock_name(ask.wanted.address, ask.engine.namespace)
+    lifetime = max(1, int(ask.policy.lock_ttl_s * 1000))
+    reply = yield Call(("SET", name, token, "NX", "PX", lifetime), ask.engine.writing())
+    return reply is not None
+
+
+def _look_again(ask: Ask) -> Operation[bool]:
+    """Look once more: another process may have written meanwhile; True when it has."""
+    engine = ask.engine
+    (ask.found,) = yield from look(engine, ask.policy, [ask.wanted], engine.reading(), prepare=True)
+    return ask.found.reason is None
+
+
+def _release(ask: Ask, token: bytes, held: bool) -> Operation[None]:
+    if not held:
+        return
+    name = keys.lock_name(ask.wanted.address, ask.engine.namespace)
+    try:
+        yield RunScript(RELEASE, [name], [token], ask.engine.writing(), idempotent=True)
+    except StoreError as trouble:
+        ask.event.fail(trouble.kind)

@@ -1,0 +1,155 @@
+"""Invalidating: scopes by one change of their generation, patterns by a bounded sweep behind a fence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from cache.core import keys, patterns
+from cache.core.engine import Engine, Operation
+from cache.core.entry import tombstone
+from cache.core.generations import FENCE_OF_CATEGORY, TOKEN, category_scope, tag_scope
+from cache.core.healing import change
+from cache.core.patterns import PatternPlan
+from cache.core.scripts import CHANGE, DELETE
+from cache.core.steps import Call, RunScript
+from cache.errors import PatternError, StoreError
+from telemetry.events import OperationEvent
+from telemetry.vocabulary import ALL, ErrorType, Trigger
+from telemetry.vocabulary import Operation as Op
+
+SCAN_COUNT = 1000
+"""Keys that one SCAN looks at: well under a millisecond of the server's time."""
+
+
+def delete(engine: Engine, category: str, key: Any) -> Operation[bool]:
+    """Remove one entry and leave a tombstone; True when there was a live one."""
+    policy = engine.policies[category]
+    wanted = engine.want(policy, key)
+    with engine.recorder.operation(policy.name, Op.DELETE, digest=wanted.address.short) as event:
+        event.trigger = Trigger.API
+        engine.flights.detach()
+        engine.failures.forget(wanted.address.name)
+        if not engine.enabled:
+            return False
+        try:
+            gone = yield RunScript(
+                DELETE,
+                [wanted.address.name],
+                [engine.lifetime_ms(policy), tombstone(engine.tokens(TOKEN))],
+                engine.writing(),
+            )
+        except StoreError as trouble:
+            engine.pending.add(names=[wanted.address.name])
+            event.fail(trouble.kind)
+            return False
+        event.deletes += int(gone)
+        return bool(gone)
+
+
+def invalidate(
+    engine: Engine,
+    *,
+    tags: Sequence[str] = (),
+    category: str | None = None,
+    pattern: str | None = None,
+    trigger: Trigger | None = None,
+    dry_run: bool = False,
+) -> Operation[int]:
+    """Make entries invalid.
+
+    Returns:
+        How many scopes were named (tags and category), or how many keys went (pattern); 0 when the store
+        could not be asked, which is counted as an error.
+
+    Raises:
+        PatternError: a pattern that is refused, or one beside tags or a category, or nothing to invalidate.
+        CacheKeyError: a tag that cannot be encoded.
+        UnknownCategoryError: nobody registered the category.
+    """
+    if pattern is not None:
+        if tags or category is not None:
+            raise PatternError("give a pattern, or tags and a category, not both")
+        plan = patterns.plan(pattern, engine.policies.prefixes, namespace=engine.namespace)
+        return (yield from _by_pattern(engine, plan, trigger or Trigger.API, dry_run=dry_run))
+    names = (tags,) if isinstance(tags, str) else tuple(tags)
+    scopes = [tag_scope(keys.check_tag(tag)) for tag in dict.fromkeys(names)]
+    if category is not None:
+        scopes.append(category_scope(engine.policies[category].name))
+    if not scopes:
+        raise PatternError("nothing to invalidate: give tags, a category or a pattern")
+    label = category if category is not None and not names else ALL
+    cause = trigger or (Trigger.TAG if names else Trigger.API)
+    return (yield from _by_scope(engine, scopes, label, cause))
+
+
+def _by_scope(engine: Engine, scopes: Sequence[str], label: str, trigger: Trigger) -> Operation[int]:
+    with engine.recorder.operation(label, Op.INVALIDATE, batch_size=len(scopes)) as event:
+        event.trigger = trigger
+        engine.flights.detach()
+        if not engine.enabled:
+            return 0
+        try:
+            yield from change(engine, scopes, engine.writing())
+        except StoreError as trouble:
+            engine.pending.add(scopes=scopes)
+            event.fail(trouble.kind)
+            return 0
+        event.invalidations += len(scopes)
+        return len(scopes)
+
+
+def _by_pattern(engine: Engine, plan: PatternPlan, trigger: Trigger, *, dry_run: bool) -> Operation[int]:
+    with engine.recorder.operation(plan.category, Op.INVALIDATE) as event:
+        event.trigger = trigger
+        if not dry_run:
+            engine.flights.detach()
+        if not engine.enabled:
+            return 0
+        try:
+            if not dry_run:
+                yield from refuse_writes(engine, plan)
+                event.invalidations += 1
+            return (yield from sweep(engine, plan.glob, event, dry_run=dry_run))
+        except StoreError as trouble:
+            if not dry_run:
+                engine.pending.add(scopes=[plan.scope or category_scope(plan.category)])
+            event.fail(trouble.kind)
+            return 0
+
+
+def refuse_writes(engine: Engine, plan: PatternPlan) -> Operation[None]:
+    """Before a sweep: invalidate the scope that the pattern equals, else refuse the category's writes in flight."""
+    if plan.scope is not None:
+        yield from change(engine, [plan.scope], engine.writing())
+        return
+    scope = category_scope(plan.category)
+    engine.view.saw([(scope, None)])
+    args = [TOKEN, engine.tokens(FENCE_OF_CATEGORY - TOKEN)]
+    yield RunScript(CHANGE, [engine.scope_name(scope)], args, engine.writing(), idempotent=True)
+
+
+def sweep(engine: Engine, glob: str, event: OperationEvent, *, dry_run: bool = False) -> Operation[int]:
+    """Unlink the keys that match, batch by batch, within the sweep's time; returns how many there were."""
+    began, cursor, count = engine.clock.monotonic(), b"0", 0
+    while True:
+        reply = yield Call(("SCAN", cursor, "MATCH", glob, "COUNT", SCAN_COUNT), engine.writing(), idempotent=True)
+        cursor, names = _page(reply)
+        for batch in _batches(names):
+            count += len(batch) if dry_run else int((yield Call(("UNLINK", *batch), engine.writing())))
+        if cursor == b"0":
+            return count
+        if engine.clock.monotonic() - began > engine.sweep_s:
+            raise StoreError(ErrorType.TIMEOUT, "the pattern's sweep took too long")
+
+
+def _page(reply: Any) -> tuple[bytes, list[bytes]]:
+    if not isinstance(reply, list | tuple) or len(reply) != 2 or not isinstance(reply[1], list):
+        raise StoreError(ErrorType.PROTOCOL, "a reply of the wrong shape")
+    cursor = reply[0]
+    return (cursor if isinstance(cursor, bytes) else str(cursor).encode()), reply[1]
+
+
+def _batches(names: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    for start in range(0, len(names), SCAN_COUNT):
+        yield names[start : start + SCAN_COUNT]

@@ -1,0 +1,72 @@
+"""Lookups without a computation: one key, or many by one MGET."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from cache.core.engine import Engine, Operation
+from cache.core.lookup import MISS, Lookup
+from cache.core.reading import Found, look
+from cache.errors import StoreError
+from telemetry.events import OperationEvent
+from telemetry.vocabulary import Operation as Op
+from telemetry.vocabulary import Outcome, Tier
+
+
+def lookup(engine: Engine, category: str, key: Any, *, tags: Sequence[str] = (), prepare: bool = True) -> Operation[Lookup]:
+    """Look one key up and tell all about it.
+
+    Args:
+        prepare: make generations that are absent, so that the fence serves a later ``set``.
+    """
+    policy = engine.policies[category]
+    wanted = engine.want(policy, key, tags)
+    with engine.recorder.operation(policy.name, Op.GET, digest=wanted.address.short) as event:
+        if not engine.enabled:
+            event.looked(Outcome.BYPASS)
+            return Lookup(MISS, Outcome.BYPASS)
+        try:
+            (found,) = yield from look(engine, policy, [wanted], engine.reading(), prepare=prepare)
+        except StoreError as trouble:
+            event.fail(trouble.kind)
+            event.looked(Outcome.ERROR)
+            return Lookup(MISS, Outcome.ERROR, error=trouble.kind)
+        return _account(engine, event, found)
+
+
+def get_many(engine: Engine, category: str, keys: Sequence[Any], *, tags: Sequence[str] = ()) -> Operation[list[Any]]:
+    """The values in the order of ``keys``, ``MISS`` where there is none; one round trip."""
+    policy = engine.policies[category]
+    wanted = [engine.want(policy, key, tags) for key in keys]
+    with engine.recorder.operation(policy.name, Op.GET_MANY, batch_size=len(wanted)) as event:
+        if not engine.enabled:
+            event.looked(Outcome.BYPASS, n=len(wanted))
+            return [MISS] * len(wanted)
+        if not wanted:
+            return []
+        try:
+            found = yield from look(engine, policy, wanted, engine.reading())
+        except StoreError as trouble:
+            event.fail(trouble.kind)
+            event.looked(Outcome.ERROR, n=len(wanted))
+            return [MISS] * len(wanted)
+        return [_account(engine, event, item).value for item in found]
+
+
+def _account(engine: Engine, event: OperationEvent, found: Found) -> Lookup:
+    """Count one verdict and turn it into the caller's answer."""
+    if found.trouble is not None:
+        event.fail(found.trouble.kind)
+    now, item = engine.clock.time(), found.entry
+    age = max(0.0, now - item.created) if item is not None else None
+    left = item.expires - now if item is not None else None
+    cost = item.cost_s if item is not None else 0.0
+    if found.reason is None:
+        event.looked(Outcome.HIT, tier=Tier.REDIS, age_s=age, cost_s=cost)
+        event.ttl_s = left
+        return Lookup(found.value, Outcome.HIT, Tier.REDIS, age=age, ttl=left, fence=found.fence, cost_s=cost)
+    event.looked(Outcome.MISS, reason=found.reason)
+    return Lookup(
+        MISS, Outcome.MISS, miss_reason=found.reason, age=age, ttl=left, fence=found.fence, cost_s=cost
+    )

@@ -1,0 +1,93 @@
+"""Writing: drafts become entries, one script compares the fences and stores what may be stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from cache.core import codecs, commit
+from cache.core.codecs import Encoded
+from cache.core.commit import Draft
+from cache.core.engine import Engine, Operation
+from cache.core.generations import Fence
+from cache.core.policies import Policy
+from cache.core.ttl import seconds as ttl_seconds
+from cache.errors import CacheKeyError, CacheValueError, StoreError, ValueTooLargeError
+from telemetry.events import OperationEvent
+from telemetry.vocabulary import Operation as Op
+from telemetry.vocabulary import WriteResult
+
+
+def set_one(
+    engine: Engine, category: str, key: Any, value: Any, *, ttl: Any, tags: Sequence[str], fence: Fence | None
+) -> Operation[bool]:
+    """Store one value; True when it was stored."""
+    policy = engine.policies[category]
+    seconds = policy.ttl_s if ttl is None else ttl_seconds(ttl)
+    wanted = engine.want(policy, key, tags)
+    if fence is not None and not isinstance(fence, Fence):
+        raise CacheKeyError("fence must be what a lookup gave back")
+    with engine.recorder.operation(policy.name, Op.SET, digest=wanted.address.short) as event:
+        event.ttl_s = seconds
+        encoded = encode(policy, value, event)
+        if not engine.enabled:
+            return False
+        draft = Draft(wanted, encoded, seconds, fence=fence)
+        stored = yield from store(engine, policy, [draft], event)
+        return stored == 1
+
+
+def set_many(
+    engine: Engine, category: str, items: Mapping[Any, Any] | Iterable[tuple[Any, Any]], *, ttl: Any, tags: Sequence[str]
+) -> Operation[int]:
+    """Store several values by one script; returns how many were stored."""
+    policy = engine.policies[category]
+    seconds = policy.ttl_s if ttl is None else ttl_seconds(ttl)
+    pairs = list(items.items() if isinstance(items, Mapping) else items)
+    wanted = [engine.want(policy, key, tags) for key, _ in pairs]
+    with engine.recorder.operation(policy.name, Op.SET_MANY, batch_size=len(pairs)) as event:
+        event.ttl_s = seconds
+        encoded = [encode(policy, value, event) for _, value in pairs]
+        if not engine.enabled or not pairs:
+            return 0
+        drafts = [Draft(want, item, seconds) for want, item in zip(wanted, encoded, strict=True)]
+        return (yield from store(engine, policy, drafts, event))
+
+
+def encode(policy: Policy, value: Any, event: OperationEvent) -> Encoded:
+    """Encode a value as its category wants it; a refusal is counted.
+
+    Raises:
+        CacheValueError: the value would not come back as it was.
+        ValueTooLargeError: its encoding is above the category's cap.
+    """
+    try:
+        return codecs.encode(
+            value, codec=policy.codec, max_bytes=policy.max_bytes, compress_above=policy.compress_above
+        )
+    except ValueTooLargeError:
+        event.wrote(WriteResult.TOO_LARGE)
+        raise
+    except CacheValueError:
+        event.wrote(WriteResult.DROPPED)
+        raise
+
+
+def store(engine: Engine, policy: Policy, drafts: Sequence[Draft], event: OperationEvent) -> Operation[int]:
+    """Write drafts and account for each; trouble with the store is counted, never raised.
+
+    Returns:
+        How many were stored.
+    """
+    try:
+        sizes = yield from commit.commit(engine, policy, drafts, engine.writing())
+    except StoreError as trouble:
+        event.fail(trouble.kind)
+        event.wrote(WriteResult.DROPPED, n=len(drafts))
+        return 0
+    for size in sizes:
+        if size is None:
+            event.wrote(WriteResult.REFUSED)
+        else:
+            event.wrote(WriteResult.STORED, size=size)
+    return sum(size is not None for size in sizes)

@@ -1,0 +1,298 @@
+"""``Cache``: results of slow things, kept in Redis or Valkey, for code that blocks.
+
+Every method is one operation of ``cache.core`` run by one runner; ``AsyncCache`` is its twin.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Self, TypeVar
+
+from cache import wiring
+from cache.async_layer import AsyncCache
+from cache.core import batches, computing, explaining, health, invalidating, lookups, writing
+from cache.core.explaining import Explanation
+from cache.core.generations import Fence
+from cache.core.lookup import Lookup
+from cache.core.policies import TTL, Policy, PolicyTable
+from cache.decorator import KeyOf, TagsOf, key_maker, tags_maker
+from cache.errors import CacheKeyError
+from cache.settings import Settings
+from telemetry.vocabulary import Trigger
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Cache:
+    """The cache layer for code that blocks; safe for threads, and a context manager.
+
+    Example:
+        >>> with Cache.embedded() as cache:
+        ...     cache.get_or_compute("prompt", "greeting", lambda: "hello")
+        ...     cache.get("prompt", "greeting")
+        'hello'
+        'hello'
+    """
+
+    def __init__(self, parts: wiring.Parts) -> None:
+        self._parts = parts
+        self._engine = parts.engine
+        self._run = parts.runner.run
+        self._async: AsyncCache | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Settings | None = None, *, policies: Iterable[Policy] = (), **parts: Any) -> Self:
+        """A cache as the environment and ``.env`` say.
+
+        Args:
+            settings: taken instead of the environment.
+            policies: categories of the application beside the built-in ones.
+            parts: ``recorder`` and ``clock``, handed in instead of the defaults.
+
+        Raises:
+            SettingsError: a setting is wrong; the text names the variable.
+            CategoryError: a category cannot be registered.
+        """
+        return cls(wiring.build(settings or Settings.load(), policies, **parts))
+
+    @classmethod
+    def from_url(cls, url: str, *, policies: Iterable[Policy] = (), **settings: Any) -> Self:
+        """A cache on the store at ``url``; ``settings`` are those of ``Settings``, ``recorder`` and ``clock``.
+
+        Args:
+            url: ``redis://``, ``rediss://``, ``unix://`` or ``embedded://``.
+
+        Raises:
+            SettingsError: the URL or a setting is wrong.
+        """
+        parts = {name: settings.pop(name) for name in ("recorder", "clock") if name in settings}
+        return cls(wiring.build(Settings.of(redis_url=url, **settings), policies, **parts))
+
+    @classmethod
+    def embedded(cls, *, policies: Iterable[Policy] = (), **settings: Any) -> Self:
+        """A cache on a Valkey server of its own, which ends with the process.
+
+        Raises:
+            EmbeddedServerError: the extra ``glasscache[embedded]`` is not installed, or the server does not start.
+        """
+        return cls.from_url("embedded://", policies=policies, **settings)
+
+    @property
+    def policies(self) -> PolicyTable:
+        """The categories and what each promises."""
+        return self._engine.policies
+
+    def get(self, category: str, key: Any, *, tags: Sequence[str] = ()) -> Any:
+        """The value under a key.
+
+        Args:
+            category: a registered category.
+            key: what the category's key is made from.
+            tags: tags that the value is to have; known ones cost no second round trip.
+
+        Returns:
+            The value; ``MISS`` when there is none, or the store is in trouble. None is a value.
+
+        Raises:
+            UnknownCategoryError: nobody registered the category.
+            CacheKeyError: the key or a tag cannot be encoded.
+        """
+        return self._run(lookups.lookup(self._engine, category, key, tags=tags, prepare=False)).value
+
+    def lookup(self, category: str, key: Any, *, tags: Sequence[str] = ()) -> Lookup:
+        """All about one lookup: value, outcome, tier, miss reason, age, TTL, error and the fence for a ``set``.
+
+        Raises:
+            UnknownCategoryError, CacheKeyError: as ``get``.
+        """
+        return self._run(lookups.lookup(self._engine, category, key, tags=tags))
+
+    def get_many(self, category: str, keys: Sequence[Any], *, tags: Sequence[str] = ()) -> list[Any]:
+        """The values in the order of ``keys``, ``MISS`` where there is none; one round trip.
+
+        Raises:
+            UnknownCategoryError, CacheKeyError: as ``get``.
+        """
+        return self._run(lookups.get_many(self._engine, category, keys, tags=tags))
+
+    def set(
+        self, category: str, key: Any, value: Any, *, ttl: TTL = None, tags: Sequence[str] = (), fence: Fence | None = None
+    ) -> bool:
+        """Store a value.
+
+        Args:
+            ttl: time to live.
+            tags: tags that can invalidate it.
+            fence: what ``lookup`` saw; an invalidation since then refuses the write. None: since this call began.
+
+        Returns:
+            True when it was stored; False when a fence refused it, the store is in trouble or caching is disabled.
+
+        Raises:
+            CacheValueError: the value would not come back as it was.
+            ValueTooLargeError: its encoding is above the category's cap.
+            TTLError, UnknownCategoryError, CacheKeyError: bad arguments.
+        """
+        return self._run(writing.set_one(self._engine, category, key, value, ttl=ttl, tags=tags, fence=fence))
+
+    def set_many(
+        self,
+        category: str,
+        items: Mapping[Any, Any] | Iterable[tuple[Any, Any]],
+        *,
+        ttl: TTL = None,
+        tags: Sequence[str] = (),
+    ) -> int:
+        """Store several values in one round trip; returns how many were stored.
+
+        Raises:
+            CacheValueError, TTLError, UnknownCategoryError, CacheKeyError: as ``set``; then nothing was stored.
+        """
+        return self._run(writing.set_many(self._engine, category, items, ttl=ttl, tags=tags))
+
+    def delete(self, category: str, key: Any) -> bool:
+        """Remove one entry; writes that began before are refused. True when there was one.
+
+        Raises:
+            UnknownCategoryError, CacheKeyError: as ``get``.
+        """
+        return self._run(invalidating.delete(self._engine, category, key))
+
+    def get_or_compute(
+        self, category: str, key: Any, compute: Callable[[], T], *, ttl: TTL = None, tags: Sequence[str] = ()
+    ) -> T:
+        """The cached value, or what ``compute`` returns, which is then stored.
+
+        One caller computes for all that ask for the key at the time. ``compute`` may return a
+        ``Computed`` to name the files it read, or to say that its result must not be kept.
+
+        Returns:
+            The value. A value that cannot be stored is returned all the same.
+
+        Raises:
+            Exception: whatever ``compute`` raised, unchanged; followers get the leader's.
+            TTLError, UnknownCategoryError, CacheKeyError: bad arguments.
+        """
+        return self._run(computing.get_or_compute(self._engine, category, key, compute, ttl=ttl, tags=tags))  # type: ignore[no-any-return]
+
+    def get_or_compute_many(
+        self,
+        category: str,
+        keys: Sequence[Any],
+        compute_many: Callable[[list[Any]], Sequence[Any]],
+        *,
+        ttl: TTL = None,
+        tags: Sequence[str] = (),
+    ) -> list[Any]:
+        """The values in the order of ``keys``; ``compute_many`` is called once, with the keys that are missing.
+
+        Raises:
+            Exception: whatever ``compute_many`` raised, unchanged.
+            CacheValueError: it did not give one value for each key.
+            TTLError, UnknownCategoryError, CacheKeyError: bad arguments.
+        """
+        return self._run(
+            batches.get_or_compute_many(self._engine, category, keys, compute_many, ttl=ttl, tags=tags)
+        )
+
+    def cached(
+        self,
+        category: str,
+        *,
+        key: KeyOf | None = None,
+        ttl: TTL = None,
+        tags: Sequence[str] | TagsOf | None = None,
+        version: str = "",
+    ) -> Callable[[F], F]:
+        """Decorate a function so that its results are cached; works on sync and async functions.
+
+        Args:
+            key: from the call's arguments to the category's key; None takes the function's name and arguments.
+            tags: tags, or a function from the call's arguments to them.
+            version: part of the key; change it with the function's meaning.
+
+        A call whose arguments cannot be encoded runs uncached and counts as ``bypass``.
+
+        Raises:
+            UnknownCategoryError, CacheKeyError: at decoration.
+        """
+        self._engine.policies[category]
+
+        def decorate(function: F) -> F:
+            if inspect.iscoroutinefunction(function):
+                return self._twin().cached(category, key=key, ttl=ttl, tags=tags, version=version)(function)
+            key_of, tags_of = key_maker(function, category, key, version), tags_maker(tags)
+
+            @functools.wraps(function)
+            def call(*args: Any, **kwargs: Any) -> Any:
+                compute = functools.partial(function, *args, **kwargs)
+                try:
+                    made, named = key_of(*args, **kwargs), tags_of(*args, **kwargs)
+                    self._engine.want(self._engine.policies[category], made, named)
+                except CacheKeyError:
+                    return self._run(computing.bypass(self._engine, category, compute))
+                return self.get_or_compute(category, made, compute, ttl=ttl, tags=named)
+
+            return call  # type: ignore[return-value]
+
+        return decorate
+
+    def invalidate(
+        self,
+        *,
+        tags: Sequence[str] = (),
+        category: str | None = None,
+        pattern: str | None = None,
+        trigger: Trigger | None = None,
+        dry_run: bool = False,
+    ) -> int:
+        """Make entries invalid: by tags and category in one round trip whatever they cover, or by pattern.
+
+        Args:
+            pattern: ``context:{id}:*`` and the like: a category's prefix, then a Redis glob.
+            trigger: what telemetry counts it under; None chooses.
+            dry_run: with a pattern, only count the keys.
+
+        Returns:
+            Tags and category: how many scopes; pattern: how many keys. 0 when the store is in trouble: then it is
+            carried out before this process reads or writes anything again.
+
+        Raises:
+            PatternError, UnknownCategoryError, CacheKeyError: bad arguments.
+        """
+        return self._run(
+            invalidating.invalidate(
+                self._engine, tags=tags, category=category, pattern=pattern, trigger=trigger, dry_run=dry_run
+            )
+        )
+
+    def explain(self, category: str, key: Any) -> Explanation:
+        """Where a key is, its age, TTL and tags, and why it would miss; counts no request.
+
+        Raises:
+            UnknownCategoryError, CacheKeyError: as ``get``.
+        """
+        return self._run(explaining.explain(self._engine, category, key))
+
+    def health(self) -> dict[str, Any]:
+        """The specification's health; never raises."""
+        return self._run(health.health(self._engine))
+
+    def close(self, seconds: float = 1.0) -> None:
+        """Let background refreshes finish within ``seconds``, give the connections back, end an embedded server."""
+        self._parts.close(seconds)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _twin(self) -> AsyncCache:
+        """The async cache that decorated coroutines run on; it shares this one's flights."""
+        if self._async is None:
+            self._async = AsyncCache(wiring.async_twin(self._parts))
+        return self._async

@@ -1,0 +1,231 @@
+"""The JSON's figures: the specification's ``CacheMetrics``, as a view of the ledger that every other road reads too."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from telemetry.histogram import Histogram
+from telemetry.ledger import Figures
+from telemetry.recorder import Recorder
+from telemetry.vocabulary import ALL, GENERAL, MissReason, Outcome, WriteResult
+
+_PERCENTILES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+
+
+class CacheMetrics:
+    """What the cache did in this process since it began, or since ``reset``.
+
+    ``record_*`` are for caches of the application's own; every operation of our clients counts itself.
+
+    Args:
+        recorder: whose ledger is shown; None begins new accounts.
+
+    Example:
+        >>> metrics = CacheMetrics()
+        >>> metrics.record_hit("context"); metrics.record_miss("context")
+        >>> metrics.hit_rate(), metrics.summary()["hit_rate"]
+        (0.5, '50.00%')
+    """
+
+    def __init__(self, recorder: Recorder | None = None) -> None:
+        self.recorder = recorder or Recorder()
+        self._baseline: Figures | None = None
+
+    def record_hit(self, category: str = GENERAL) -> None:
+        """Count one hit."""
+        self.recorder.count_hit(category)
+
+    def record_miss(self, category: str = GENERAL) -> None:
+        """Count one miss."""
+        self.recorder.count_miss(category)
+
+    def record_set(self) -> None:
+        """Count one write."""
+        self.recorder.count_set()
+
+    def record_delete(self) -> None:
+        """Count one key removed."""
+        self.recorder.count_delete()
+
+    def record_error(self) -> None:
+        """Count one error."""
+        self.recorder.count_error()
+
+    @property
+    def hits(self) -> int:
+        """Lookups that were answered by a fresh entry."""
+        return sum(self.category_hits.values())
+
+    @property
+    def misses(self) -> int:
+        """Lookups that found nothing; errors, bypasses and stale answers are none."""
+        return sum(self.category_misses.values())
+
+    @property
+    def sets(self) -> int:
+        """Writes that were stored."""
+        return _sets(self._window())
+
+    @property
+    def deletes(self) -> int:
+        """Keys removed by ``delete``; invalidations stand apart."""
+        return self._window().deletes.total()
+
+    @property
+    def errors(self) -> int:
+        """Operations that met trouble with the store."""
+        return self._window().errors.total()
+
+    @property
+    def category_hits(self) -> Mapping[str, int]:
+        """Hits by category."""
+        return _by_category(self._window(), Outcome.HIT)
+
+    @property
+    def category_misses(self) -> Mapping[str, int]:
+        """Misses by category."""
+        return _by_category(self._window(), Outcome.MISS)
+
+    def hit_rate(self) -> float:
+        """hits / (hits + misses), 0..1; 0.0 without requests."""
+        return _rate(self.hits, self.misses)
+
+    def category_hit_rate(self, category: str) -> float:
+        """The same of one category."""
+        window = self._window()
+        return _rate(_by_category(window, Outcome.HIT)[category], _by_category(window, Outcome.MISS)[category])
+
+    def reset(self) -> None:
+        """Begin a new window; the exported counters never go back."""
+        self._baseline = self.recorder.ledger.figures()
+        self._baseline.since = time.time()
+
+    def summary(self) -> dict[str, Any]:
+        """The JSON of ``GET /cache/metrics``: the specification's fields, and more beside them."""
+        window = self._window()
+        hits, misses = _by_category(window, Outcome.HIT), _by_category(window, Outcome.MISS)
+        named = (
+            *(category for category, *_ in window.requests),
+            *(category for category, _ in (*window.writes, *window.invalidations, *window.deletes)),
+            *(category for category, _, _ in window.errors),
+        )
+        categories = [name for name in self.recorder.ledger.categories() if name in named and name != ALL]
+        return {
+            "total_requests": hits.total() + misses.total(),
+            "hits": hits.total(),
+            "misses": misses.total(),
+            "hit_rate": _percent(hits.total(), misses.total()),
+            "sets": _sets(window),
+            "deletes": window.deletes.total(),
+            "errors": window.errors.total(),
+            "categories": {name: _category(window, name, hits[name], misses[name]) for name in categories},
+            "invalidations": window.invalidations.total(),
+            "seconds_avoided": sum(window.avoided_s.values()),
+            "seconds_spent": sum(window.overhead_s.values()),
+            "telemetry_dropped": window.dropped,
+            "scope": "process",
+            "process": os.getpid(),
+            "workers": 1,
+            "complete": True,
+            "since": window.since,
+        }
+
+    def _window(self) -> Figures:
+        now = self.recorder.ledger.figures()
+        return now if self._baseline is None or now.since > self._baseline.since else _since(now, self._baseline)
+
+
+def _sets(figures: Figures) -> int:
+    return sum(n for (_, result), n in figures.writes.items() if result is WriteResult.STORED)
+
+
+def _by_category(figures: Figures, outcome: Outcome) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for (category, _, ended, _, _), n in figures.requests.items():
+        if ended is outcome:
+            found[category] += n
+    return found
+
+
+def _rate(hits: int, misses: int) -> float:
+    return hits / (hits + misses) if hits + misses else 0.0
+
+
+def _percent(hits: int, misses: int) -> str:
+    return f"{_rate(hits, misses):.2%}"
+
+
+def _category(figures: Figures, name: str, hits: int, misses: int) -> dict[str, Any]:
+    reasons: Counter[MissReason] = Counter()
+    outcomes: Counter[Outcome] = Counter()
+    for (category, _, outcome, _, reason), n in figures.requests.items():
+        if category == name:
+            outcomes[outcome] += n
+            if outcome is Outcome.MISS and reason is not None:
+                reasons[reason] += n
+    return {
+        "hits": hits,
+        "misses": misses,
+        "hit_rate": _percent(hits, misses),
+        "miss_reasons": {reason.value: n for reason, n in sorted(reasons.items())},
+        "stale": outcomes[Outcome.STALE],
+        "bypass": outcomes[Outcome.BYPASS],
+        "errors": sum(n for (category, _, _), n in figures.errors.items() if category == name),
+        "sets": figures.writes[name, WriteResult.STORED],
+        "writes": {result.value: figures.writes[name, result] for result in WriteResult},
+        "deletes": sum(n for (category, _), n in figures.deletes.items() if category == name),
+        "invalidations": sum(n for (category, _), n in figures.invalidations.items() if category == name),
+        "hit_seconds": _percentiles(figures.durations.get((name, Outcome.HIT))),
+        "miss_seconds": _percentiles(figures.durations.get((name, Outcome.MISS))),
+        "compute_seconds": _percentiles(figures.computations.get(name)),
+        "seconds_avoided": figures.avoided_s.get(name, 0.0),
+        "seconds_spent": figures.overhead_s.get(name, 0.0),
+        "bytes_stored": figures.bytes_stored[name],
+    }
+
+
+def _percentiles(histogram: Histogram | None) -> dict[str, float | None]:
+    return {name: histogram.quantile(q) if histogram is not None else None for name, q in _PERCENTILES}
+
+
+def _since(now: Figures, then: Figures) -> Figures:
+    """What was counted after ``then``."""
+
+    def seconds(later: dict[str, float], earlier: dict[str, float]) -> dict[str, float]:
+        return {name: value - earlier.get(name, 0.0) for name, value in later.items()}
+
+    return Figures(
+        now.requests - then.requests,
+        now.writes - then.writes,
+        now.deletes - then.deletes,
+        now.invalidations - then.invalidations,
+        now.errors - then.errors,
+        now.waits - then.waits,
+        seconds(now.avoided_s, then.avoided_s),
+        seconds(now.overhead_s, then.overhead_s),
+        now.bytes_stored - then.bytes_stored,
+        {key: histogram.minus(then.durations.get(key)) for key, histogram in now.durations.items()},
+        {key: histogram.minus(then.computations.get(key)) for key, histogram in now.computations.items()},
+        now.breakers,
+        now.transitions - then.transitions,
+        now.dropped - then.dropped,
+        then.since,
+    )
+
+
+_metrics_lock = threading.Lock()
+_metrics: CacheMetrics | None = None
+
+
+def get_metrics() -> CacheMetrics:
+    """The process's figures; its recorder is what every client takes that is handed none."""
+    global _metrics
+    with _metrics_lock:
+        if _metrics is None:
+            _metrics = CacheMetrics()
+        return _metrics

@@ -1,0 +1,190 @@
+"""The two runners: they carry out the steps that an operation yields, one by blocking, one by awaiting.
+
+Nothing is decided here. A computation's StopIteration is carried through in disguise, because
+a generator may not raise one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, TypeVar
+
+from cache.core.engine import Operation
+from cache.core.steps import Background, Compute, Pause, Step, Wait
+from cache.stores.contract import AsyncStore, Store
+
+T = TypeVar("T")
+
+REFRESHERS = 2
+"""Threads that refresh in the background."""
+
+MAX_BACKGROUND = 64
+"""Operations in the background at a time; beyond it a refresh is left to a later hit."""
+
+_log = logging.getLogger("glasscache")
+
+
+class _Disguised(Exception):
+    """A StopIteration of the caller's computation on its way through a generator."""
+
+    def __init__(self, error: StopIteration) -> None:
+        super().__init__()
+        self.error = error
+
+
+class Runner:
+    """Runs operations in the calling thread.
+
+    Args:
+        store: carries out the steps that go to Redis.
+        sleep: how to let time pass; takes seconds.
+    """
+
+    def __init__(self, store: Store, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.store = store
+        self._sleep = sleep
+        self._pool: ThreadPoolExecutor | None = None
+        self._running: set[Future[Any]] = set()
+        self._lock = threading.Lock()
+
+    def run(self, operation: Operation[T]) -> T:
+        """Carry an operation through; its result, or the error it raised."""
+        answer: Any = None
+        try:
+            step = next(operation)
+            while True:
+                try:
+                    answer = self._carry_out(step)
+                except StopIteration as error:
+                    step = operation.throw(_Disguised(error))
+                except BaseException as error:
+                    step = operation.throw(error)
+                else:
+                    step = operation.send(answer)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        except _Disguised as disguised:
+            raise disguised.error from None
+
+    def _carry_out(self, step: Step) -> Any:
+        if isinstance(step, Compute):
+            return step.call()
+        if isinstance(step, Wait):
+            landed = threading.Event()
+            step.flight.on_end(landed.set)
+            return landed.wait(step.seconds)
+        if isinstance(step, Pause):
+            return self._sleep(step.seconds)
+        if isinstance(step, Background):
+            return self._start(step.operation)
+        return self.store.execute(step)
+
+    def _start(self, operation: Callable[[], Operation[Any]]) -> None:
+        with self._lock:
+            if len(self._running) >= MAX_BACKGROUND:
+                return
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(REFRESHERS, thread_name_prefix="glasscache-refresh")
+            future = self._pool.submit(self._in_background, operation)
+            self._running.add(future)
+        future.add_done_callback(self._running.discard)
+
+    def _in_background(self, operation: Callable[[], Operation[Any]]) -> None:
+        try:
+            self.run(operation())
+        except Exception:
+            _log.warning("a background refresh failed", exc_info=True)
+
+    def close(self, seconds: float) -> None:
+        """Let the background finish within ``seconds``, then give the connections back."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+            running = set(self._running)
+        if pool is not None:
+            wait(running, timeout=seconds)
+            pool.shutdown(wait=False, cancel_futures=True)
+        self.store.close(seconds)
+
+
+class AsyncRunner:
+    """Runs operations in the calling task.
+
+    Args:
+        store: carries out the steps that go to Redis.
+    """
+
+    def __init__(self, store: AsyncStore) -> None:
+        self.store = store
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, operation: Operation[T]) -> T:
+        """Carry an operation through; its result, or the error it raised."""
+        answer: Any = None
+        try:
+            step = next(operation)
+            while True:
+                try:
+                    answer = await self._carry_out(step)
+                except BaseException as error:
+                    step = operation.throw(error)
+                else:
+                    step = operation.send(answer)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+    async def _carry_out(self, step: Step) -> Any:
+        if isinstance(step, Compute):
+            result = step.call()
+            return await result if inspect.isawaitable(result) else result
+        if isinstance(step, Wait):
+            return await _landing(step)
+        if isinstance(step, Pause):
+            return await asyncio.sleep(step.seconds)
+        if isinstance(step, Background):
+            return self._start(step.operation)
+        return await self.store.execute(step)
+
+    def _start(self, operation: Callable[[], Operation[Any]]) -> None:
+        if len(self._tasks) < MAX_BACKGROUND:
+            task = asyncio.get_running_loop().create_task(self._in_background(operation))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _in_background(self, operation: Callable[[], Operation[Any]]) -> None:
+        try:
+            await self.run(operation())
+        except Exception:
+            _log.warning("a background refresh failed", exc_info=True)
+
+    async def aclose(self, seconds: float) -> None:
+        """Let the background finish within ``seconds``, then give the connections back."""
+        mine = {task for task in self._tasks if task.get_loop() is asyncio.get_running_loop()}
+        if mine:
+            _, late = await asyncio.wait(mine, timeout=seconds)
+            for task in late:
+                task.cancel()
+        await self.store.aclose(seconds)
+
+
+async def _landing(step: Wait) -> bool:
+    """Wait for another caller's flight, which may end in another thread or loop."""
+    loop = asyncio.get_running_loop()
+    landed = asyncio.Event()
+
+    def tell() -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(landed.set)
+
+    step.flight.on_end(tell)
+    try:
+        async with asyncio.timeout(step.seconds):
+            await landed.wait()
+    except TimeoutError:
+        return False
+    return True

@@ -1,0 +1,136 @@
+"""Settings: from the environment or ``.env``, checked before anything starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from dotenv import dotenv_values
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from cache.core.keys import check_namespace
+from cache.core.ttl import seconds
+from cache.errors import CacheError, SettingsError
+
+_EXAMPLES = {
+    "CACHE_ENABLED": "true",
+    "REDIS_URL": "redis://redis:6379/0",
+    "CACHE_NAMESPACE": "team-a",
+    "CACHE_READ_DEADLINE": "0.05",
+    "CACHE_WRITE_DEADLINE": "0.1",
+    "CACHE_MAX_CONNECTIONS": "64",
+    "CACHE_TRUST_RESTARTS": "false",
+    "CACHE_LOG_JSON": "true",
+}
+
+_TTL_EXAMPLE = "3600"
+
+
+def _variable(name: str) -> Any:
+    """A setting that is read from ``name`` and can be given by its field's name in code."""
+    return AliasChoices(name, name.lower().removeprefix("cache_"))
+
+
+class Settings(BaseSettings):
+    """Every setting, with the variable it is read from.
+
+    Raises:
+        SettingsError: from ``load`` and ``of``; one line that names the variable, the fault and an example.
+    """
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    enabled: bool = Field(True, validation_alias=_variable("CACHE_ENABLED"))
+    redis_url: SecretStr = Field(SecretStr("redis://redis:6379/0"), validation_alias=AliasChoices("REDIS_URL", "redis_url"))
+    default_ttl: float = Field(3600, validation_alias=_variable("CACHE_DEFAULT_TTL"))
+    ttl_context: float = Field(3600, validation_alias=_variable("CACHE_TTL_CONTEXT"))
+    ttl_embedding: float = Field(86_400, validation_alias=_variable("CACHE_TTL_EMBEDDING"))
+    ttl_tool: float = Field(1800, validation_alias=_variable("CACHE_TTL_TOOL"))
+    ttl_prompt: float = Field(3600, validation_alias=_variable("CACHE_TTL_PROMPT"))
+    namespace: str = Field("", validation_alias=_variable("CACHE_NAMESPACE"))
+    signing_key: SecretStr = Field(SecretStr(""), validation_alias=_variable("CACHE_SIGNING_KEY"))
+    api_token: SecretStr = Field(SecretStr(""), validation_alias=_variable("CACHE_API_TOKEN"))
+    read_deadline: float = Field(0.05, gt=0, le=2, validation_alias=_variable("CACHE_READ_DEADLINE"))
+    write_deadline: float = Field(0.1, gt=0, le=2, validation_alias=_variable("CACHE_WRITE_DEADLINE"))
+    max_connections: int = Field(64, ge=1, le=4096, validation_alias=_variable("CACHE_MAX_CONNECTIONS"))
+    trust_restarts: bool = Field(False, validation_alias=_variable("CACHE_TRUST_RESTARTS"))
+    log_json: bool = Field(False, validation_alias=_variable("CACHE_LOG_JSON"))
+    ttls: dict[str, float] = Field(default_factory=dict, validation_alias=AliasChoices("ttls"))
+
+    @field_validator("default_ttl", "ttl_context", "ttl_embedding", "ttl_tool", "ttl_prompt")
+    @classmethod
+    def _ttl(cls, value: float) -> float:
+        return seconds(value)
+
+    @field_validator("namespace")
+    @classmethod
+    def _namespace(cls, value: str) -> str:
+        return check_namespace(value) if value else ""
+
+    @classmethod
+    def load(cls, env_file: str | Path | None = ".env") -> Self:
+        """Read the environment, and ``env_file`` for what it does not name.
+
+        Raises:
+            SettingsError: the first wrong setting.
+        """
+        given = {**dotenv_values(env_file), **os.environ} if env_file is not None else dict(os.environ)
+        return cls._checked(_env_file=env_file, ttls=_further_ttls(given))
+
+    @classmethod
+    def of(cls, **values: Any) -> Self:
+        """Settings from code: ``values`` by field name, the environment for the rest.
+
+        Raises:
+            SettingsError: the first wrong setting.
+        """
+        unknown = values.keys() - cls.model_fields.keys()
+        if unknown:
+            raise SettingsError(f"{sorted(unknown)[0]}: there is no such setting; there are {', '.join(cls.model_fields)}")
+        return cls._checked(**{"ttls": _further_ttls(os.environ)} | values)
+
+    @classmethod
+    def _checked(cls, **values: Any) -> Self:
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise SettingsError(_first_fault(error)) from None
+        except CacheError as error:
+            raise SettingsError(str(error)) from None
+
+    def category_ttls(self) -> Mapping[str, float]:
+        """TTL by category, seconds: the specification's four and every other ``CACHE_TTL_<CATEGORY>``."""
+        return {
+            **self.ttls,
+            "context": self.ttl_context,
+            "embedding": self.ttl_embedding,
+            "tool": self.ttl_tool,
+            "prompt": self.ttl_prompt,
+        }
+
+
+def _further_ttls(given: Mapping[str, str | None]) -> dict[str, float]:
+    """``CACHE_TTL_<CATEGORY>`` of categories that the application registers."""
+    found = {}
+    for name, text in given.items():
+        category = name.upper().removeprefix("CACHE_TTL_").lower()
+        if name.upper().startswith("CACHE_TTL_") and category not in ("context", "embedding", "tool", "prompt"):
+            try:
+                found[category] = seconds(float(text or ""))
+            except (ValueError, CacheError):
+                raise SettingsError(f"{name}: not a time to live in seconds; for example {name}={_TTL_EXAMPLE}") from None
+    return found
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    field = str(fault["loc"][0]) if fault["loc"] else "settings"
+    name = field.upper()
+    if not name.startswith(("CACHE_", "REDIS_")):
+        name = f"CACHE_{name}"
+    message = fault["msg"].removeprefix("Value error, ")
+    example = _EXAMPLES.get(name, _TTL_EXAMPLE if "TTL" in name else "a text")
+    return f"{name}: {message}; for example {name}={example}"

@@ -1,0 +1,166 @@
+"""The one place where concrete parts meet: settings become an engine, a store and a runner."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from cache.clock import Clock, SystemClock
+from cache.core.engine import Engine
+from cache.core.entry import Sealer
+from cache.core.policies import Policy, PolicyTable
+from cache.metrics import get_metrics
+from cache.running import AsyncRunner, Runner
+from cache.settings import Settings
+from cache.stores import files
+from cache.stores.connect import StoreOptions, open_async_store, open_store
+from cache.stores.contract import AsyncStore, Store
+from cache.stores.embedded import EmbeddedServer
+from telemetry.logs import StateLog
+from telemetry.recorder import Recorder
+from telemetry.vocabulary import BreakerState
+
+_log = logging.getLogger("glasscache")
+
+
+@dataclass(slots=True)
+class Parts:
+    """What a blocking cache is made of.
+
+    Args:
+        server: the embedded server, when this cache started one.
+    """
+
+    engine: Engine
+    runner: Runner
+    settings: Settings
+    server: EmbeddedServer | None = None
+
+    def close(self, seconds: float) -> None:
+        """Drain and close within ``seconds``; then end the server that was started."""
+        self.runner.close(seconds)
+        if self.server is not None:
+            self.server.stop()
+
+
+@dataclass(slots=True)
+class AsyncParts:
+    """What an async cache is made of."""
+
+    engine: Engine
+    runner: AsyncRunner
+    settings: Settings
+    server: EmbeddedServer | None = None
+
+    async def aclose(self, seconds: float) -> None:
+        """Drain and close within ``seconds``; then end the server that was started."""
+        await self.runner.aclose(seconds)
+        if self.server is not None:
+            self.server.stop()
+
+
+def build(
+    settings: Settings,
+    policies: Iterable[Policy] = (),
+    *,
+    recorder: Recorder | None = None,
+    clock: Clock | None = None,
+    store: Store | None = None,
+) -> Parts:
+    """Parts of a blocking cache; ``store`` replaces the one that the settings name."""
+    clock, recorder = clock or SystemClock(), recorder or get_metrics().recorder
+    url, server = _server(settings) if store is None else ("", None)
+    store = store or open_store(url, _options(settings), on_breaker=_watch(recorder), clock=clock)
+    return Parts(_engine(settings, policies, recorder, clock, store), Runner(store), settings, server)
+
+
+def build_async(
+    settings: Settings,
+    policies: Iterable[Policy] = (),
+    *,
+    recorder: Recorder | None = None,
+    clock: Clock | None = None,
+    store: AsyncStore | None = None,
+) -> AsyncParts:
+    """Parts of an async cache."""
+    clock, recorder = clock or SystemClock(), recorder or get_metrics().recorder
+    url, server = _server(settings) if store is None else ("", None)
+    store = store or open_async_store(url, _options(settings), on_breaker=_watch(recorder), clock=clock)
+    return AsyncParts(_engine(settings, policies, recorder, clock, store), AsyncRunner(store), settings, server)
+
+
+def build_plain(settings: Settings, *, recorder: Recorder | None = None) -> Parts:
+    """Parts of the plain client: the same as a cache's, without a namespace, for keys are taken as they are."""
+    return build(settings.model_copy(update={"namespace": ""}), recorder=recorder)
+
+
+def build_plain_async(settings: Settings, *, recorder: Recorder | None = None) -> AsyncParts:
+    """Parts of the plain client's twin."""
+    return build_async(settings.model_copy(update={"namespace": ""}), recorder=recorder)
+
+
+def async_twin(parts: Parts) -> AsyncParts:
+    """Parts of an async cache that shares flights, memory and pending invalidations with a blocking one."""
+    engine, url = parts.engine, parts.server.url if parts.server is not None else _url(parts.settings)
+    store = open_async_store(
+        url, _options(parts.settings), on_breaker=_watch(engine.recorder), clock=engine.clock
+    )
+    twin = replace(engine, identity=store.identity, breaker=store.breaker_state)
+    twin.pending = engine.pending
+    return AsyncParts(twin, AsyncRunner(store), parts.settings)
+
+
+def _engine(
+    settings: Settings, policies: Iterable[Policy], recorder: Recorder, clock: Clock, store: Store | AsyncStore
+) -> Engine:
+    table = PolicyTable(policies).with_ttls(settings.category_ttls())
+    for name in table:
+        recorder.register_category(name)
+    return Engine(
+        recorder=recorder,
+        clock=clock,
+        identity=_no_identity if settings.trust_restarts else store.identity,
+        breaker=store.breaker_state,
+        unchanged=files.unchanged,
+        policies=table,
+        namespace=settings.namespace,
+        sealer=Sealer(settings.signing_key.get_secret_value().encode()),
+        enabled=settings.enabled,
+        read_s=settings.read_deadline,
+        write_s=settings.write_deadline,
+    )
+
+
+def _no_identity() -> bytes:
+    """The setting that trusts restarts: no server is told from another."""
+    return b""
+
+
+def _url(settings: Settings) -> str:
+    return settings.redis_url.get_secret_value()
+
+
+def _server(settings: Settings) -> tuple[str, EmbeddedServer | None]:
+    """The URL to connect to, and the server that was started for it."""
+    url = _url(settings)
+    if not settings.enabled or not url.startswith("embedded:"):
+        return url, None
+    server = EmbeddedServer()
+    server.start()
+    return server.url, server
+
+
+def _options(settings: Settings) -> StoreOptions:
+    return StoreOptions(max_connections=settings.max_connections)
+
+
+def _watch(recorder: Recorder) -> Callable[[str, BreakerState], None]:
+    """What a breaker tells its changes: the metrics, and the log once per change."""
+    log = StateLog(_log)
+
+    def changed(store: str, state: BreakerState) -> None:
+        recorder.breaker(store, state)
+        log.changed("breaker", state.value, store=store)
+
+    return changed

@@ -1,0 +1,167 @@
+"""Every span, metric, attribute, unit and bucket, once; instruments, dashboards, rules, docs and tests read this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+SCOPE = "glasscache"
+"""Name of our instrumentation scope."""
+
+CATEGORY = "cache.category"
+OPERATION = "cache.operation"
+OUTCOME = "cache.outcome"
+TIER = "cache.tier"
+MISS_REASON = "cache.miss.reason"
+ERROR_TYPE = "error.type"
+RESULT = "cache.result"
+TRIGGER = "cache.trigger"
+FLIGHT_SCOPE = "cache.flight.scope"
+STORE = "cache.store"
+BREAKER_TO = "cache.breaker.to"
+EVICTION_CAUSE = "cache.eviction.cause"
+TTL = "cache.ttl"
+KEY_DIGEST = "cache.key.digest"
+ENTRY_AGE = "cache.entry.age"
+ENTRY_SIZE = "cache.entry.size"
+BATCH_SIZE = "cache.batch.size"
+BATCH = "cache.batch"
+FENCE_REFUSED = "cache.fence.refused"
+BREAKER_STATE = "cache.breaker.state"
+COMPUTE_DURATION = "cache.compute.duration"
+RUN_HITS = "cache.run.hits"
+RUN_MISSES = "cache.run.misses"
+RUN_ERRORS = "cache.run.errors"
+RUN_TIME_SAVED = "cache.run.time_saved"
+
+DURATION_BUCKETS = (
+    0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
+    0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+)  # fmt: skip
+"""10 µs to 10 s in 1-2.5-5 steps: a local hit and a model's answer both fall inside."""
+
+SIZE_BUCKETS = (64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304)
+"""Bytes, by powers of four."""
+
+AGE_BUCKETS = (1, 5, 15, 60, 300, 900, 1800, 3600, 14400, 43200, 86400, 604800)
+"""Seconds, from a moment to a week."""
+
+
+class Kind(StrEnum):
+    """What sort of instrument a metric is."""
+
+    COUNTER = "counter"
+    UP_DOWN_COUNTER = "up_down_counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One instrument.
+
+    Args:
+        name: dotted, without unit and without ``total``.
+        unit: UCUM.
+        attributes: the keys its points may carry.
+        buckets: advisory boundaries of a histogram; an application's View wins.
+        planned: True for one that a later stage of the project feeds.
+    """
+
+    name: str
+    kind: Kind
+    unit: str
+    description: str
+    attributes: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+    planned: bool = False
+
+    @property
+    def prometheus(self) -> str:
+        """Its name in Prometheus, by either road."""
+        units = {"s": "_seconds", "By": "_bytes"}
+        name = self.name.replace(".", "_") + units.get(self.unit, "")
+        return name + ("_total" if self.kind is Kind.COUNTER else "")
+
+
+REQUESTS = Metric(
+    "cache.requests", Kind.COUNTER, "{request}", "Lookups, by how they ended; a batch of n keys counts n.",
+    (CATEGORY, OPERATION, OUTCOME, TIER, MISS_REASON),
+)  # fmt: skip
+OPERATION_DURATION = Metric(
+    "cache.operation.duration", Kind.HISTOGRAM, "s", "Whole duration of an operation, its computation included.",
+    (CATEGORY, OPERATION, OUTCOME, TIER), DURATION_BUCKETS,
+)  # fmt: skip
+COMPUTE_DURATION_METRIC = Metric(
+    COMPUTE_DURATION, Kind.HISTOGRAM, "s", "Duration of the caller's computation on a miss.",
+    (CATEGORY, ERROR_TYPE), DURATION_BUCKETS,
+)  # fmt: skip
+ENTRY_SIZE_METRIC = Metric(
+    ENTRY_SIZE, Kind.HISTOGRAM, "By", "Size of stored entries.", (CATEGORY,), SIZE_BUCKETS
+)
+ENTRY_AGE_METRIC = Metric(ENTRY_AGE, Kind.HISTOGRAM, "s", "Age of entries at a hit.", (CATEGORY,), AGE_BUCKETS)
+WRITES = Metric("cache.writes", Kind.COUNTER, "{write}", "Writes, by what became of them.", (CATEGORY, RESULT))
+DELETES = Metric("cache.deletes", Kind.COUNTER, "{delete}", "Keys removed one by one.", (CATEGORY, TRIGGER))
+INVALIDATIONS = Metric(
+    "cache.invalidations", Kind.COUNTER, "{invalidation}", "Scopes and patterns made invalid.", (CATEGORY, TRIGGER)
+)
+ERRORS = Metric(
+    "cache.errors", Kind.COUNTER, "{error}", "Operations that met trouble with the store; at most one each.",
+    (CATEGORY, OPERATION, ERROR_TYPE),
+)  # fmt: skip
+AVOIDED = Metric(
+    "cache.compute.avoided", Kind.COUNTER, "s", "Seconds that the hits would have cost.", (CATEGORY,)
+)
+OVERHEAD = Metric("cache.overhead", Kind.COUNTER, "s", "Seconds that the cache itself cost.", (CATEGORY,))
+FLIGHT_WAITS = Metric(
+    "cache.flight.waits", Kind.COUNTER, "{wait}", "Waits for another caller's computation.", (CATEGORY, FLIGHT_SCOPE)
+)
+BREAKER = Metric(
+    BREAKER_STATE, Kind.GAUGE, "", "State of a store's breaker: 0 closed, 1 half-open, 2 open.", (STORE,)
+)
+BREAKER_TRANSITIONS = Metric(
+    "cache.breaker.transitions", Kind.COUNTER, "{transition}", "Changes of a breaker's state.", (BREAKER_TO,)
+)
+TELEMETRY_DROPPED = Metric(
+    "cache.telemetry.dropped", Kind.COUNTER, "{event}", "Events that the accounting itself lost."
+)
+
+PLANNED = (
+    Metric("cache.local.entry.count", Kind.UP_DOWN_COUNTER, "{entry}", "Entries in the local tier.", planned=True),
+    Metric("cache.local.size", Kind.UP_DOWN_COUNTER, "By", "Bytes in the local tier.", planned=True),
+    Metric(
+        "cache.local.evictions", Kind.COUNTER, "{eviction}", "Local evictions.", (EVICTION_CAUSE,), planned=True
+    ),
+    Metric(
+        "cache.ttl.expected_hit_ratio", Kind.GAUGE, "", "Hit ratio that another TTL would have given.",
+        (CATEGORY, TTL), planned=True,
+    ),
+    Metric("cache.verifications", Kind.COUNTER, "{verification}", "Sampled checks.", (CATEGORY, RESULT), planned=True),
+)  # fmt: skip
+"""Named by the contract, fed by later stages: nothing of them is exported yet."""
+
+METRICS = (
+    REQUESTS, OPERATION_DURATION, COMPUTE_DURATION_METRIC, ENTRY_SIZE_METRIC, ENTRY_AGE_METRIC, WRITES, DELETES,
+    INVALIDATIONS, ERRORS, AVOIDED, OVERHEAD, FLIGHT_WAITS, BREAKER, BREAKER_TRANSITIONS, TELEMETRY_DROPPED,
+)  # fmt: skip
+"""Everything that is exported."""
+
+
+def operation_span(operation: str, category: str) -> str:
+    """Name of an operation's span."""
+    return f"cache.{operation} {category}"
+
+
+def compute_span(category: str) -> str:
+    """Name of the span around the caller's computation."""
+    return f"cache.compute {category}"
+
+
+def wait_span(category: str) -> str:
+    """Name of the span of a follower that waits."""
+    return f"cache.wait {category}"
+
+
+def refresh_span(category: str) -> str:
+    """Name of the root span of a background refresh."""
+    return f"cache.refresh {category}"

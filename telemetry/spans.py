@@ -1,0 +1,85 @@
+"""The attributes of our spans: what one event says in the contract's words."""
+
+from __future__ import annotations
+
+from opentelemetry.util.types import AttributeValue
+
+from telemetry import schema
+from telemetry.events import OperationEvent
+from telemetry.vocabulary import MissReason, Outcome, WriteResult
+
+_BATCH_WORDS = {
+    Outcome.HIT: "hits",
+    Outcome.MISS: "misses",
+    Outcome.STALE: "stale",
+    Outcome.ERROR: "errors",
+    Outcome.BYPASS: "bypassed",
+}
+
+
+def start_attributes(event: OperationEvent, category: str) -> dict[str, AttributeValue]:
+    """What is known when the operation begins, for samplers."""
+    attributes: dict[str, AttributeValue] = {
+        schema.CATEGORY: category,
+        schema.OPERATION: event.operation.value,
+    }
+    if event.digest is not None:
+        attributes[schema.KEY_DIGEST] = event.digest
+    if event.batch_size is not None:
+        attributes[schema.BATCH_SIZE] = event.batch_size
+    return attributes
+
+
+def end_attributes(event: OperationEvent) -> dict[str, AttributeValue]:
+    """What is known when it has ended."""
+    attributes: dict[str, AttributeValue] = {schema.OUTCOME: event.outcome().value}
+    tier = event.tier()
+    if tier is not None:
+        attributes[schema.TIER] = tier.value
+    if event.error is not None:
+        attributes[schema.ERROR_TYPE] = event.error.value
+    if event.breaker is not None:
+        attributes[schema.BREAKER_STATE] = event.breaker.value
+    if event.ttl_s is not None:
+        attributes[schema.TTL] = event.ttl_s
+    if event.computed:
+        attributes[schema.COMPUTE_DURATION] = event.compute_s
+    if event.writes:
+        attributes |= _write_attributes(event)
+    if event.deletes or event.invalidations:
+        attributes["cache.deletes"] = event.deletes
+        attributes["cache.invalidations"] = event.invalidations
+    if event.trigger is not None:
+        attributes[schema.TRIGGER] = event.trigger.value
+    return attributes | (_batch_attributes(event) if event.batch_size is not None else _single_attributes(event))
+
+
+def _write_attributes(event: OperationEvent) -> dict[str, AttributeValue]:
+    attributes: dict[str, AttributeValue] = {f"cache.writes.{result}": n for result, n in event.writes.items()}
+    attributes[schema.FENCE_REFUSED] = event.writes.get(WriteResult.REFUSED, 0) > 0
+    return attributes
+
+
+def _single_attributes(event: OperationEvent) -> dict[str, AttributeValue]:
+    attributes: dict[str, AttributeValue] = {}
+    reason = next((reason for _, _, reason in event.lookups if reason is not None), None)
+    if reason is not None:
+        attributes[schema.MISS_REASON] = reason.value
+    if event.ages_s:
+        attributes[schema.ENTRY_AGE] = event.ages_s[0]
+    if event.sizes:
+        attributes[schema.ENTRY_SIZE] = event.sizes[0]
+    return attributes
+
+
+def _batch_attributes(event: OperationEvent) -> dict[str, AttributeValue]:
+    attributes: dict[str, AttributeValue] = {}
+    reasons: dict[MissReason, int] = {}
+    for (outcome, _, reason), n in event.lookups.items():
+        name = f"{schema.BATCH}.{_BATCH_WORDS[outcome]}"
+        attributes[name] = int(attributes.get(name, 0)) + n  # type: ignore[arg-type]
+        if reason is not None:
+            reasons[reason] = reasons.get(reason, 0) + n
+    for reason, n in reasons.items():
+        attributes[f"{schema.BATCH}.misses.{reason.value}"] = n
+    return attributes
