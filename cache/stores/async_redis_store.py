@@ -88,6 +88,7 @@ class AsyncRedisStore:
     def __init__(self, url: StoreURL, breaker: Breaker, clock: Clock, max_connections: int = 64) -> None:
         self._url, self._breaker, self._clock, self._limit = url, breaker, clock, max_connections
         self._identity = Identity()
+        self._scripts: set[tuple[bytes, str]] = set()
         self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = weakref.WeakKeyDictionary()
 
     def _here(self) -> _Loop:
@@ -181,11 +182,16 @@ class AsyncRedisStore:
         return [store_error(reply) if isinstance(reply, Exception) else reply for reply in replies]
 
     async def _send_script(self, client: aredis.Redis, step: RunScript) -> Any:
-        script = step.script
-        try:
-            return await client.execute_command("EVALSHA", script.sha, len(step.keys), *step.keys, *step.args)
-        except redis.exceptions.NoScriptError:
-            return await client.execute_command("EVAL", script.text, len(step.keys), *step.keys, *step.args)
+        script, known = step.script, (self._identity.value, step.script.sha)
+        arguments = (len(step.keys), *step.keys, *step.args)
+        if known in self._scripts:
+            try:
+                return await client.execute_command("EVALSHA", script.sha, *arguments)
+            except redis.exceptions.NoScriptError:
+                self._scripts.discard(known)
+        reply = await client.execute_command("EVAL", script.text, *arguments)
+        self._scripts.add((self._identity.value, script.sha))
+        return reply
 
     async def aclose(self, seconds: float = 1.0) -> None:
         """Close this event loop's connections within ``seconds``."""

@@ -11,7 +11,7 @@ import redis
 
 from cache.clock import Clock
 from cache.core.breaker import COUNTED, Breaker, Permit
-from cache.core.steps import Batch, Call, Lua, RunScript, StoreStep
+from cache.core.steps import Batch, Call, RunScript, StoreStep
 from cache.errors import StoreError
 from cache.stores import connection as connections
 from cache.stores.connection import Deadlines, Identity
@@ -42,6 +42,7 @@ class RedisStore:
     def __init__(self, url: StoreURL, breaker: Breaker, clock: Clock, max_connections: int = 64) -> None:
         self._url, self._breaker, self._clock, self._limit = url, breaker, clock, max_connections
         self._deadlines, self._identity = Deadlines(), Identity()
+        self._scripts: set[tuple[bytes, str]] = set()
         self._pool = redis.ConnectionPool(
             connection_class=_CLASSES[url.scheme],
             max_connections=2 * max_connections,
@@ -159,11 +160,16 @@ class RedisStore:
         return [store_error(reply) if isinstance(reply, Exception) else reply for reply in replies]
 
     def _send_script(self, step: RunScript) -> Any:
-        script: Lua = step.script
-        try:
-            return self._redis.execute_command("EVALSHA", script.sha, len(step.keys), *step.keys, *step.args)
-        except redis.exceptions.NoScriptError:
-            return self._redis.execute_command("EVAL", script.text, len(step.keys), *step.keys, *step.args)
+        script, known = step.script, (self._identity.value, step.script.sha)
+        arguments = (len(step.keys), *step.keys, *step.args)
+        if known in self._scripts:
+            try:
+                return self._redis.execute_command("EVALSHA", script.sha, *arguments)
+            except redis.exceptions.NoScriptError:
+                self._scripts.discard(known)
+        reply = self._redis.execute_command("EVAL", script.text, *arguments)
+        self._scripts.add((self._identity.value, script.sha))
+        return reply
 
     def close(self, seconds: float = 1.0) -> None:
         """Close every connection."""

@@ -1,0 +1,38 @@
+# Everything here makes its own environment in .venv: Python 3.11+ and make are enough.
+PYTHON ?= $(firstword $(foreach name,python3.14 python3.13 python3.12 python3.11 python3,$(if $(shell $(name) -c 'print(1)' 2>/dev/null),$(name))))
+ENV := .venv/env
+RUN := $(ENV)/bin/python
+
+.PHONY: help demo test check serve test-container lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+$(ENV)/.synced: uv.lock pyproject.toml tools/bootstrap.py
+	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.14 is needed: install python3, or set PYTHON=..."; exit 1; }
+	$(PYTHON) tools/bootstrap.py
+	@touch $@
+
+demo: $(ENV)/.synced ## run a real workflow cold, warm and changed, and see why it got faster
+	$(RUN) -m cache demo $(FOLDER)
+
+serve: $(ENV)/.synced ## serve the API on 127.0.0.1:8000 over an embedded server
+	REDIS_URL=$${REDIS_URL:-embedded://} $(RUN) -m cache serve
+
+test: $(ENV)/.synced ## run every test that needs no container
+	$(RUN) -m pytest -m "not container"
+
+check: $(ENV)/.synced ## lint, formats, strict types, import directions, dead links
+	$(ENV)/bin/ruff check .
+	$(ENV)/bin/ruff format --check .
+	$(ENV)/bin/mypy cache telemetry
+	$(RUN) -m pytest -q tests/test_architecture.py tests/test_links.py
+
+test-container: ## follow the README in an empty container of Debian with Python 3.11 (needs Docker)
+	sh tools/in_container.sh
+
+lock: $(ENV)/.synced ## bring uv.lock up to date
+	$$(command -v uv || ls .venv/uv/*/uv) lock --no-config --upgrade
+
+clean: ## remove what make made
+	rm -rf .venv .mypy_cache .ruff_cache .hypothesis
