@@ -6,11 +6,13 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from telemetry import events
+from telemetry.figures import Figures
 from telemetry.histogram import Histogram
-from telemetry.ledger import Figures
+from telemetry.ledger import Ledger
 from telemetry.recorder import Recorder
 from telemetry.vocabulary import ALL, GENERAL, MissReason, Outcome, WriteResult
 
@@ -23,7 +25,7 @@ class CacheMetrics:
     ``record_*`` are for caches of the application's own; every operation of our clients counts itself.
 
     Args:
-        recorder: whose ledger is shown; None begins new accounts.
+        recorder: whose ledger is shown; None begins new accounts, which are exported once ``recorder`` is asked for.
 
     Example:
         >>> metrics = CacheMetrics()
@@ -33,28 +35,38 @@ class CacheMetrics:
     """
 
     def __init__(self, recorder: Recorder | None = None) -> None:
-        self.recorder = recorder or Recorder()
+        self._lock = threading.Lock()
+        self._recorder = recorder
+        self._ledger = Ledger() if recorder is None else recorder.ledger
         self._baseline: Figures | None = None
 
+    @property
+    def recorder(self) -> Recorder:
+        """The recorder that feeds these figures; made when first asked for."""
+        with self._lock:
+            if self._recorder is None:
+                self._recorder = Recorder(ledger=self._ledger)
+            return self._recorder
+
     def record_hit(self, category: str = GENERAL) -> None:
-        """Count one hit."""
-        self.recorder.count_hit(category)
+        """Count one hit; a category that nobody registered is counted as ``other``."""
+        self._ledger.count(events.counted_hit(category))
 
     def record_miss(self, category: str = GENERAL) -> None:
         """Count one miss."""
-        self.recorder.count_miss(category)
+        self._ledger.count(events.counted_miss(category))
 
     def record_set(self) -> None:
         """Count one write."""
-        self.recorder.count_set()
+        self._ledger.count(events.counted_set(GENERAL))
 
     def record_delete(self) -> None:
         """Count one key removed."""
-        self.recorder.count_delete()
+        self._ledger.count(events.counted_delete(GENERAL))
 
     def record_error(self) -> None:
         """Count one error."""
-        self.recorder.count_error()
+        self._ledger.count(events.counted_error(GENERAL))
 
     @property
     def hits(self) -> int:
@@ -102,19 +114,16 @@ class CacheMetrics:
 
     def reset(self) -> None:
         """Begin a new window; the exported counters never go back."""
-        self._baseline = self.recorder.ledger.figures()
-        self._baseline.since = time.time()
+        baseline = self._ledger.figures()
+        baseline.since = time.time()
+        self._baseline = baseline
 
     def summary(self) -> dict[str, Any]:
         """The JSON of ``GET /cache/metrics``: the specification's fields, and more beside them."""
         window = self._window()
         hits, misses = _by_category(window, Outcome.HIT), _by_category(window, Outcome.MISS)
-        named = (
-            *(category for category, *_ in window.requests),
-            *(category for category, _ in (*window.writes, *window.invalidations, *window.deletes)),
-            *(category for category, _, _ in window.errors),
-        )
-        categories = [name for name in self.recorder.ledger.categories() if name in named and name != ALL]
+        seen = _seen(window)
+        names = [name for name in self._ledger.categories() if name in seen]
         return {
             "total_requests": hits.total() + misses.total(),
             "hits": hits.total(),
@@ -123,7 +132,7 @@ class CacheMetrics:
             "sets": _sets(window),
             "deletes": window.deletes.total(),
             "errors": window.errors.total(),
-            "categories": {name: _category(window, name, hits[name], misses[name]) for name in categories},
+            "categories": {name: _category(window, name, hits[name], misses[name]) for name in names},
             "invalidations": window.invalidations.total(),
             "seconds_avoided": sum(window.avoided_s.values()),
             "seconds_spent": sum(window.overhead_s.values()),
@@ -136,8 +145,17 @@ class CacheMetrics:
         }
 
     def _window(self) -> Figures:
-        now = self.recorder.ledger.figures()
-        return now if self._baseline is None or now.since > self._baseline.since else _since(now, self._baseline)
+        now, baseline = self._ledger.figures(), self._baseline
+        # a baseline from before a fork says nothing about the child
+        return now if baseline is None or baseline.generation != now.generation else now.after(baseline)
+
+
+def _seen(figures: Figures) -> set[str]:
+    """Categories with traffic of their own."""
+    tables: tuple[Iterable[tuple[Any, ...]], ...] = (
+        figures.requests, figures.writes, figures.deletes, figures.invalidations, figures.errors
+    )  # fmt: skip
+    return {labels[0] for table in tables for labels in table} - {ALL}
 
 
 def _sets(figures: Figures) -> int:
@@ -193,33 +211,13 @@ def _percentiles(histogram: Histogram | None) -> dict[str, float | None]:
     return {name: histogram.quantile(q) if histogram is not None else None for name, q in _PERCENTILES}
 
 
-def _since(now: Figures, then: Figures) -> Figures:
-    """What was counted after ``then``."""
-
-    def seconds(later: dict[str, float], earlier: dict[str, float]) -> dict[str, float]:
-        return {name: value - earlier.get(name, 0.0) for name, value in later.items()}
-
-    return Figures(
-        now.requests - then.requests,
-        now.writes - then.writes,
-        now.deletes - then.deletes,
-        now.invalidations - then.invalidations,
-        now.errors - then.errors,
-        now.waits - then.waits,
-        seconds(now.avoided_s, then.avoided_s),
-        seconds(now.overhead_s, then.overhead_s),
-        now.bytes_stored - then.bytes_stored,
-        {key: histogram.minus(then.durations.get(key)) for key, histogram in now.durations.items()},
-        {key: histogram.minus(then.computations.get(key)) for key, histogram in now.computations.items()},
-        now.breakers,
-        now.transitions - then.transitions,
-        now.dropped - then.dropped,
-        then.since,
-    )
-
-
-_metrics_lock = threading.Lock()
+_metrics_lock = threading.RLock()
 _metrics: CacheMetrics | None = None
+if hasattr(os, "register_at_fork"):
+    # a fork while another thread makes the one would leave the child a lock that nobody opens
+    os.register_at_fork(
+        before=_metrics_lock.acquire, after_in_parent=_metrics_lock.release, after_in_child=_metrics_lock.release
+    )
 
 
 def get_metrics() -> CacheMetrics:

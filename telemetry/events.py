@@ -63,7 +63,7 @@ class OperationEvent:
         age_s: float | None = None,
         cost_s: float = 0.0,
     ) -> None:
-        """Count ``n`` lookups that ended so.
+        """Count ``n`` lookups that ended so; a tier only goes with hit and stale, a reason only with miss.
 
         Args:
             age_s: age of the entry that was served, seconds.
@@ -71,8 +71,14 @@ class OperationEvent:
         """
         if n <= 0:
             return
-        key = (outcome, tier, reason)
+        key = (
+            outcome,
+            tier if outcome in _SERVED else None,
+            reason if outcome is Outcome.MISS else None,
+        )
         self.lookups[key] = self.lookups.get(key, 0) + n
+        if outcome not in _SERVED:
+            return
         self.avoided_s += cost_s
         if age_s is not None:
             self.ages_s.append(age_s)
@@ -95,17 +101,54 @@ class OperationEvent:
     def outcome(self) -> Outcome:
         """The outcome of the whole operation.
 
-        A batch is what its worst lookup was: error before miss before stale before bypass before hit;
-        an operation that looks nothing up is ``ok``.
+        A batch is what its worst lookup was: error before miss before stale before bypass before
+        hit, so it is a hit only when all are. ``ok`` when nothing was looked up: a write, or an
+        operation that was given up before its lookup ended.
         """
-        for outcome in _WORST_FIRST:
-            if any(ended is outcome for ended, _, _ in self.lookups):
-                return outcome
-        return Outcome.OK
+        lookups = self.lookups
+        if len(lookups) == 1:
+            return next(iter(lookups))[0]
+        ended = {outcome for outcome, _, _ in lookups}
+        return next((outcome for outcome in _WORST_FIRST if outcome in ended), Outcome.OK)
 
     def tier(self) -> Tier | None:
-        """Where the answer came from; None when there was none."""
-        return next((tier for _, tier, _ in self.lookups if tier is not None), None)
+        """The farthest tier that served an operation whose outcome is hit or stale; else None."""
+        if self.outcome() not in _SERVED:
+            return None
+        tiers = {tier for _, tier, _ in self.lookups}
+        return Tier.REDIS if Tier.REDIS in tiers else Tier.LOCAL if Tier.LOCAL in tiers else None
 
 
+_SERVED = frozenset({Outcome.HIT, Outcome.STALE})
 _WORST_FIRST = (Outcome.ERROR, Outcome.MISS, Outcome.STALE, Outcome.BYPASS, Outcome.HIT)
+
+
+def counted_hit(category: str) -> OperationEvent:
+    """A hit of a cache of the application's own."""
+    event = OperationEvent(category, Operation.GET)
+    event.looked(Outcome.HIT)
+    return event
+
+
+def counted_miss(category: str) -> OperationEvent:
+    """A miss of a cache of the application's own; why it missed is not known here."""
+    event = OperationEvent(category, Operation.GET)
+    event.looked(Outcome.MISS)
+    return event
+
+
+def counted_set(category: str) -> OperationEvent:
+    """A write of a cache of the application's own."""
+    event = OperationEvent(category, Operation.SET)
+    event.wrote(WriteResult.STORED)
+    return event
+
+
+def counted_delete(category: str) -> OperationEvent:
+    """A key removed from a cache of the application's own."""
+    return OperationEvent(category, Operation.DELETE, deletes=1)
+
+
+def counted_error(category: str) -> OperationEvent:
+    """An error of a cache of the application's own."""
+    return OperationEvent(category, Operation.GET, error=ErrorType.OTHER)

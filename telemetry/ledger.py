@@ -10,66 +10,30 @@ import os
 import threading
 import time
 import weakref
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 from telemetry.events import OperationEvent
+from telemetry.figures import Figures
 from telemetry.histogram import Histogram
-from telemetry.schema import DURATION_BUCKETS
+from telemetry.schema import AGE_BUCKETS, DURATION_BUCKETS, SIZE_BUCKETS
+from telemetry.series import error_labels
 from telemetry.vocabulary import (
     ALL,
     BUILT_IN_CATEGORIES,
     GENERAL,
+    MAX_REGISTERED_CATEGORIES,
     OTHER,
     BreakerState,
-    ErrorType,
-    FlightScope,
-    MissReason,
-    Operation,
-    Outcome,
-    Tier,
     Trigger,
-    WriteResult,
 )
 
-RequestKey = tuple[str, Operation, Outcome, Tier | None, MissReason | None]
+MAX_STORES = 16
+"""How many stores' breakers are told apart; the others share the name ``other``."""
 
-
-@dataclass(slots=True)
-class Figures:
-    """All numbers of a process since it began."""
-
-    requests: Counter[RequestKey] = field(default_factory=Counter)
-    writes: Counter[tuple[str, WriteResult]] = field(default_factory=Counter)
-    deletes: Counter[tuple[str, Trigger]] = field(default_factory=Counter)
-    invalidations: Counter[tuple[str, Trigger]] = field(default_factory=Counter)
-    errors: Counter[tuple[str, Operation, ErrorType]] = field(default_factory=Counter)
-    waits: Counter[tuple[str, FlightScope]] = field(default_factory=Counter)
-    avoided_s: dict[str, float] = field(default_factory=dict)
-    overhead_s: dict[str, float] = field(default_factory=dict)
-    bytes_stored: Counter[str] = field(default_factory=Counter)
-    durations: dict[tuple[str, Outcome], Histogram] = field(default_factory=dict)
-    computations: dict[str, Histogram] = field(default_factory=dict)
-    breakers: dict[str, BreakerState] = field(default_factory=dict)
-    transitions: Counter[BreakerState] = field(default_factory=Counter)
-    dropped: int = 0
-    since: float = field(default_factory=time.time)
-
-    def copy(self) -> Figures:
-        """The same numbers, apart from what is counted later."""
-        return Figures(
-            *(Counter(c) for c in (self.requests, self.writes, self.deletes, self.invalidations, self.errors, self.waits)),
-            dict(self.avoided_s),
-            dict(self.overhead_s),
-            Counter(self.bytes_stored),
-            {key: histogram.copy() for key, histogram in self.durations.items()},
-            {key: histogram.copy() for key, histogram in self.computations.items()},
-            dict(self.breakers),
-            Counter(self.transitions),
-            self.dropped,
-            self.since,
-        )  # fmt: skip
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Ledger:
@@ -77,24 +41,38 @@ class Ledger:
 
     Args:
         categories: registered beside the built-in ones.
+        now: seconds since the epoch.
     """
 
-    def __init__(self, categories: Iterable[str] = ()) -> None:
-        self._lock = threading.Lock()
-        self._figures = Figures()
-        self._categories = dict.fromkeys((*BUILT_IN_CATEGORIES, OTHER, GENERAL, ALL, *categories))
+    def __init__(self, categories: Iterable[str] = (), *, now: Callable[[], float] = time.time) -> None:
+        # reentrant: the collector may close an abandoned operation while this thread holds the lock
+        self._lock = threading.RLock()
+        self._inbox: deque[tuple[OperationEvent, float | None]] = deque()
+        self._busy = False
+        self._now = now
+        self._figures = Figures(since=now())
+        self._categories = dict.fromkeys((*BUILT_IN_CATEGORIES, OTHER, GENERAL, ALL))
+        for name in categories:
+            self.register_category(name)
         if hasattr(os, "register_at_fork"):
-            forget = weakref.WeakMethod(self._forget)
-            os.register_at_fork(after_in_child=lambda: (method := forget()) and method())
+            begin = weakref.WeakMethod(self._begin_anew)
+            os.register_at_fork(after_in_child=lambda: (method := begin()) and method())
 
-    def _forget(self) -> None:
-        self._lock = threading.Lock()
-        self._figures = Figures()
+    def _begin_anew(self) -> None:
+        before, self._lock, self._busy = self._figures, threading.RLock(), False
+        self._inbox.clear()
+        # the stores' breakers live on in the child
+        self._figures = Figures(breakers=dict(before.breakers), since=self._now(), generation=before.generation + 1)
 
-    def register_category(self, name: str) -> None:
-        """Let a category be counted under its own name."""
+    def register_category(self, name: str) -> bool:
+        """Let a category be counted under its own name; False when 16 have one already."""
         with self._lock:
+            if name in self._categories:
+                return True
+            if len(self._categories) >= len(BUILT_IN_CATEGORIES) + 3 + MAX_REGISTERED_CATEGORIES:
+                return False
             self._categories[name] = None
+            return True
 
     def categories(self) -> tuple[str, ...]:
         """Every category that can be counted."""
@@ -106,61 +84,75 @@ class Ledger:
         return category if category in self._categories else OTHER
 
     def apply(self, event: OperationEvent, duration_s: float) -> None:
-        """Add one operation."""
-        category, operation, outcome = self.known(event.category), event.operation, event.outcome()
-        overhead = max(0.0, duration_s - event.compute_s - event.wait_s)
-        with self._lock:
-            figures = self._figures
-            for (ended, tier, reason), n in event.lookups.items():
-                figures.requests[category, operation, ended, tier, reason] += n
-            for result, n in event.writes.items():
-                figures.writes[category, result] += n
-            if event.deletes:
-                figures.deletes[category, event.trigger or Trigger.API] += event.deletes
-            if event.invalidations:
-                figures.invalidations[category, event.trigger or Trigger.API] += event.invalidations
-            if event.error is not None:
-                # an operator's tool is counted apart: it keeps the series of this counter under the SDK's limit
-                where = ALL if operation is Operation.EXPLAIN else category
-                figures.errors[where, operation, event.error] += 1
-            for scope in event.waits:
-                figures.waits[category, scope] += 1
-            if event.sizes:
-                figures.bytes_stored[category] += sum(event.sizes)
-            if event.avoided_s:
-                figures.avoided_s[category] = figures.avoided_s.get(category, 0.0) + event.avoided_s
-            figures.overhead_s[category] = figures.overhead_s.get(category, 0.0) + overhead
-            self._time(category, outcome, duration_s, event)
+        """Add one operation.
+
+        Args:
+            duration_s: how long all of it took, seconds.
+        """
+        self._take(event, max(0.0, duration_s))
 
     def count(self, event: OperationEvent) -> None:
         """Add figures that an application counted by itself: no duration, no overhead."""
-        category = self.known(event.category)
-        with self._lock:
-            figures = self._figures
-            for (ended, tier, reason), n in event.lookups.items():
-                figures.requests[category, event.operation, ended, tier, reason] += n
-            for result, n in event.writes.items():
-                figures.writes[category, result] += n
-            if event.deletes:
-                figures.deletes[category, Trigger.API] += event.deletes
-            if event.error is not None:
-                figures.errors[category, event.operation, event.error] += 1
+        self._take(event, None)
 
-    def _time(self, category: str, outcome: Outcome, duration_s: float, event: OperationEvent) -> None:
-        durations, computations = self._figures.durations, self._figures.computations
-        if (category, outcome) not in durations:
-            durations[category, outcome] = Histogram(DURATION_BUCKETS)
-        durations[category, outcome].record(duration_s)
+    def _take(self, event: OperationEvent, duration_s: float | None) -> None:
+        self._inbox.append((event, duration_s))
+        with self._lock:
+            self._drain()
+
+    def _drain(self) -> None:
+        """Add what came in; what comes in meanwhile in this very thread waits for the next turn of the loop."""
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._inbox:
+                event, duration_s = self._inbox.popleft()
+                try:
+                    self._add(event, duration_s)
+                except Exception:
+                    self._figures.dropped += 1
+        finally:
+            self._busy = False
+
+    def _add(self, event: OperationEvent, duration_s: float | None) -> None:
+        category, operation, figures = self.known(event.category), event.operation, self._figures
+        for (outcome, tier, reason), n in event.lookups.items():
+            figures.requests[category, operation, outcome, tier, reason] += n
+        for result, n in event.writes.items():
+            figures.writes[category, result] += n
+        if event.deletes:
+            figures.deletes[category, event.trigger or Trigger.API] += event.deletes
+        if event.invalidations:
+            figures.invalidations[category, event.trigger or Trigger.API] += event.invalidations
+        if event.error is not None:
+            figures.errors[error_labels(category, operation, event.error)] += 1
+        for scope in event.waits:
+            figures.waits[category, scope] += 1
+        if duration_s is not None:
+            self._time(category, event, duration_s)
+
+    def _time(self, category: str, event: OperationEvent, duration_s: float) -> None:
+        figures = self._figures
+        overhead_s = max(0.0, duration_s - event.compute_s - event.wait_s)
+        figures.overhead_s[category] = figures.overhead_s.get(category, 0.0) + overhead_s
+        figures.avoided_s[category] = figures.avoided_s.get(category, 0.0) + event.avoided_s
+        _histogram(figures.durations, (category, event.outcome()), DURATION_BUCKETS).record(duration_s)
         for seconds, _ in event.computed:
-            if category not in computations:
-                computations[category] = Histogram(DURATION_BUCKETS)
-            computations[category].record(seconds)
+            _histogram(figures.computations, category, DURATION_BUCKETS).record(seconds)
+        for age_s in event.ages_s:
+            _histogram(figures.ages, category, AGE_BUCKETS).record(age_s)
+        for size in event.sizes:
+            figures.bytes_stored[category] += size
+            _histogram(figures.sizes, category, SIZE_BUCKETS).record(size)
 
     def breaker(self, store: str, state: BreakerState) -> bool:
         """Note a breaker's state; True when it changed."""
         with self._lock:
-            changed = self._figures.breakers.get(store, BreakerState.CLOSED) is not state
-            self._figures.breakers[store] = state
+            breakers = self._figures.breakers
+            name = store if store in breakers or len(breakers) < MAX_STORES else OTHER
+            changed = breakers.get(name, BreakerState.CLOSED) is not state
+            breakers[name] = state
             if changed:
                 self._figures.transitions[state] += 1
             return changed
@@ -171,6 +163,25 @@ class Ledger:
             self._figures.dropped += 1
 
     def figures(self) -> Figures:
-        """All numbers at one moment."""
+        """All numbers at one moment, apart from what is counted later."""
         with self._lock:
+            self._drain()
             return self._figures.copy()
+
+    def read(self, part: Callable[[Figures], Mapping[K, V]]) -> dict[K, V]:
+        """One table of the figures at one moment."""
+        with self._lock:
+            self._drain()
+            return dict(part(self._figures))
+
+    def dropped(self) -> int:
+        """How many events could not be recorded as they should."""
+        with self._lock:
+            return self._figures.dropped
+
+
+def _histogram(table: dict[K, Histogram], key: K, boundaries: tuple[float, ...]) -> Histogram:
+    found = table.get(key)
+    if found is None:
+        found = table[key] = Histogram(boundaries)
+    return found

@@ -25,10 +25,20 @@ KEY_DIGEST = "cache.key.digest"
 ENTRY_AGE = "cache.entry.age"
 ENTRY_SIZE = "cache.entry.size"
 BATCH_SIZE = "cache.batch.size"
-BATCH = "cache.batch"
+BATCH_HITS = "cache.batch.hits"
+BATCH_MISSES = "cache.batch.misses"
+BATCH_STALE = "cache.batch.stale"
+BATCH_ERRORS = "cache.batch.errors"
+BATCH_BYPASSED = "cache.batch.bypassed"
+BATCH_MISS_REASON = "cache.batch.miss"
+"""Of a batch's span: ``cache.batch.miss.{reason}``, how many keys missed for that reason."""
 FENCE_REFUSED = "cache.fence.refused"
 BREAKER_STATE = "cache.breaker.state"
 COMPUTE_DURATION = "cache.compute.duration"
+WRITES_ATTRIBUTE = "cache.writes"
+"""Of a span: ``cache.writes.{result}``, how many writes ended so."""
+DELETES_ATTRIBUTE = "cache.deletes"
+INVALIDATIONS_ATTRIBUTE = "cache.invalidations"
 RUN_HITS = "cache.run.hits"
 RUN_MISSES = "cache.run.misses"
 RUN_ERRORS = "cache.run.errors"
@@ -96,9 +106,7 @@ COMPUTE_DURATION_METRIC = Metric(
     COMPUTE_DURATION, Kind.HISTOGRAM, "s", "Duration of the caller's computation on a miss.",
     (CATEGORY, ERROR_TYPE), DURATION_BUCKETS,
 )  # fmt: skip
-ENTRY_SIZE_METRIC = Metric(
-    ENTRY_SIZE, Kind.HISTOGRAM, "By", "Size of stored entries.", (CATEGORY,), SIZE_BUCKETS
-)
+ENTRY_SIZE_METRIC = Metric(ENTRY_SIZE, Kind.HISTOGRAM, "By", "Size of stored entries.", (CATEGORY,), SIZE_BUCKETS)
 ENTRY_AGE_METRIC = Metric(ENTRY_AGE, Kind.HISTOGRAM, "s", "Age of entries at a hit.", (CATEGORY,), AGE_BUCKETS)
 WRITES = Metric("cache.writes", Kind.COUNTER, "{write}", "Writes, by what became of them.", (CATEGORY, RESULT))
 DELETES = Metric("cache.deletes", Kind.COUNTER, "{delete}", "Keys removed one by one.", (CATEGORY, TRIGGER))
@@ -109,16 +117,12 @@ ERRORS = Metric(
     "cache.errors", Kind.COUNTER, "{error}", "Operations that met trouble with the store; at most one each.",
     (CATEGORY, OPERATION, ERROR_TYPE),
 )  # fmt: skip
-AVOIDED = Metric(
-    "cache.compute.avoided", Kind.COUNTER, "s", "Seconds that the hits would have cost.", (CATEGORY,)
-)
+AVOIDED = Metric("cache.compute.avoided", Kind.COUNTER, "s", "Seconds that the hits would have cost.", (CATEGORY,))
 OVERHEAD = Metric("cache.overhead", Kind.COUNTER, "s", "Seconds that the cache itself cost.", (CATEGORY,))
 FLIGHT_WAITS = Metric(
     "cache.flight.waits", Kind.COUNTER, "{wait}", "Waits for another caller's computation.", (CATEGORY, FLIGHT_SCOPE)
 )
-BREAKER = Metric(
-    BREAKER_STATE, Kind.GAUGE, "", "State of a store's breaker: 0 closed, 1 half-open, 2 open.", (STORE,)
-)
+BREAKER = Metric(BREAKER_STATE, Kind.GAUGE, "", "State of a store's breaker: 0 closed, 1 half-open, 2 open.", (STORE,))
 BREAKER_TRANSITIONS = Metric(
     "cache.breaker.transitions", Kind.COUNTER, "{transition}", "Changes of a breaker's state.", (BREAKER_TO,)
 )
@@ -147,6 +151,70 @@ METRICS = (
 """Everything that is exported."""
 
 
+@dataclass(frozen=True, slots=True)
+class SpanKind:
+    """One kind of span.
+
+    Args:
+        name: with the parts that vary in braces.
+        kind: INTERNAL or CLIENT.
+        attributes: the keys it may carry; ``*`` stands for a word of a closed set.
+    """
+
+    name: str
+    kind: str
+    description: str
+    attributes: tuple[str, ...] = ()
+
+
+OPERATION_SPAN = SpanKind(
+    "cache.{operation} {category}", "INTERNAL", "One operation, whatever the size of its batch.",
+    (
+        CATEGORY, OPERATION, OUTCOME, TIER, MISS_REASON, ERROR_TYPE, KEY_DIGEST, TTL, ENTRY_AGE, ENTRY_SIZE, BATCH_SIZE,
+        BATCH_HITS, BATCH_MISSES, BATCH_STALE, BATCH_ERRORS, BATCH_BYPASSED, f"{BATCH_MISS_REASON}.*",
+        f"{WRITES_ATTRIBUTE}.*", FENCE_REFUSED, DELETES_ATTRIBUTE, INVALIDATIONS_ATTRIBUTE, TRIGGER, BREAKER_STATE,
+        COMPUTE_DURATION,
+    ),
+)  # fmt: skip
+COMPUTE_SPAN = SpanKind(
+    "cache.compute {category}", "INTERNAL", "The caller's computation on a miss.", (CATEGORY, ERROR_TYPE)
+)
+WAIT_SPAN = SpanKind(
+    "cache.wait {category}", "INTERNAL", "A follower of a flight; linked to the leader's span.",
+    (CATEGORY, FLIGHT_SCOPE),
+)  # fmt: skip
+REFRESH_SPAN = SpanKind(
+    "cache.refresh {category}", "INTERNAL", "Root of a background refresh; linked to its cause.", (CATEGORY,)
+)
+WORKFLOW_RUN_SPAN = SpanKind(
+    "workflow.run", "INTERNAL", "A run of the workflow and what the cache did for it.",
+    (RUN_HITS, RUN_MISSES, RUN_ERRORS, RUN_TIME_SAVED, ERROR_TYPE),
+)  # fmt: skip
+WORKFLOW_NODE_SPAN = SpanKind("workflow.node {node}", "INTERNAL", "One node of the workflow.", (ERROR_TYPE,))
+TOOL_SPAN = SpanKind(
+    "execute_tool {tool}", "INTERNAL", "A tool's execution; never its arguments or results.",
+    ("gen_ai.operation.name", "gen_ai.tool.name", "gen_ai.tool.type"),
+)  # fmt: skip
+EMBEDDINGS_SPAN = SpanKind(
+    "embeddings {model}", "INTERNAL or CLIENT", "Embedding of texts, in process or remote.",
+    ("gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model", "gen_ai.embeddings.dimension.count"),
+)  # fmt: skip
+
+SPANS = (
+    OPERATION_SPAN, COMPUTE_SPAN, WAIT_SPAN, REFRESH_SPAN, WORKFLOW_RUN_SPAN, WORKFLOW_NODE_SPAN, TOOL_SPAN,
+    EMBEDDINGS_SPAN,
+)  # fmt: skip
+"""Every span of ours; those of Redis commands are the Redis instrumentation's."""
+
+RUN_SPAN = WORKFLOW_RUN_SPAN.name
+"""Name of a run's span."""
+
+
+def prometheus_label(attribute: str) -> str:
+    """The label that an attribute becomes in Prometheus."""
+    return attribute.replace(".", "_")
+
+
 def operation_span(operation: str, category: str) -> str:
     """Name of an operation's span."""
     return f"cache.{operation} {category}"
@@ -165,3 +233,8 @@ def wait_span(category: str) -> str:
 def refresh_span(category: str) -> str:
     """Name of the root span of a background refresh."""
     return f"cache.refresh {category}"
+
+
+def node_span(node: str) -> str:
+    """Name of the span of a workflow's node."""
+    return f"workflow.node {node}"

@@ -6,14 +6,14 @@ from opentelemetry.util.types import AttributeValue
 
 from telemetry import schema
 from telemetry.events import OperationEvent
-from telemetry.vocabulary import MissReason, Outcome, WriteResult
+from telemetry.vocabulary import Outcome, WriteResult
 
-_BATCH_WORDS = {
-    Outcome.HIT: "hits",
-    Outcome.MISS: "misses",
-    Outcome.STALE: "stale",
-    Outcome.ERROR: "errors",
-    Outcome.BYPASS: "bypassed",
+_BATCH_COUNTS = {
+    Outcome.HIT: schema.BATCH_HITS,
+    Outcome.MISS: schema.BATCH_MISSES,
+    Outcome.STALE: schema.BATCH_STALE,
+    Outcome.ERROR: schema.BATCH_ERRORS,
+    Outcome.BYPASS: schema.BATCH_BYPASSED,
 }
 
 
@@ -47,15 +47,17 @@ def end_attributes(event: OperationEvent) -> dict[str, AttributeValue]:
     if event.writes:
         attributes |= _write_attributes(event)
     if event.deletes or event.invalidations:
-        attributes["cache.deletes"] = event.deletes
-        attributes["cache.invalidations"] = event.invalidations
+        attributes[schema.DELETES_ATTRIBUTE] = event.deletes
+        attributes[schema.INVALIDATIONS_ATTRIBUTE] = event.invalidations
     if event.trigger is not None:
         attributes[schema.TRIGGER] = event.trigger.value
     return attributes | (_batch_attributes(event) if event.batch_size is not None else _single_attributes(event))
 
 
 def _write_attributes(event: OperationEvent) -> dict[str, AttributeValue]:
-    attributes: dict[str, AttributeValue] = {f"cache.writes.{result}": n for result, n in event.writes.items()}
+    attributes: dict[str, AttributeValue] = {}
+    for result, n in event.writes.items():
+        attributes[f"{schema.WRITES_ATTRIBUTE}.{result.value}"] = n
     attributes[schema.FENCE_REFUSED] = event.writes.get(WriteResult.REFUSED, 0) > 0
     return attributes
 
@@ -73,13 +75,12 @@ def _single_attributes(event: OperationEvent) -> dict[str, AttributeValue]:
 
 
 def _batch_attributes(event: OperationEvent) -> dict[str, AttributeValue]:
-    attributes: dict[str, AttributeValue] = {}
-    reasons: dict[MissReason, int] = {}
+    if not event.lookups:
+        return {}
+    counts = dict.fromkeys(_BATCH_COUNTS.values(), 0)
     for (outcome, _, reason), n in event.lookups.items():
-        name = f"{schema.BATCH}.{_BATCH_WORDS[outcome]}"
-        attributes[name] = int(attributes.get(name, 0)) + n  # type: ignore[arg-type]
+        counts[_BATCH_COUNTS[outcome]] += n
         if reason is not None:
-            reasons[reason] = reasons.get(reason, 0) + n
-    for reason, n in reasons.items():
-        attributes[f"{schema.BATCH}.misses.{reason.value}"] = n
-    return attributes
+            name = f"{schema.BATCH_MISS_REASON}.{reason.value}"
+            counts[name] = counts.get(name, 0) + n
+    return dict(counts)

@@ -1,0 +1,77 @@
+"""The numbers of a ledger, as plain data: to copy, and to subtract what was there before."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from telemetry.histogram import Histogram
+from telemetry.vocabulary import (
+    BreakerState,
+    ErrorType,
+    FlightScope,
+    MissReason,
+    Operation,
+    Outcome,
+    Tier,
+    Trigger,
+    WriteResult,
+)
+
+RequestKey = tuple[str, Operation, Outcome, Tier | None, MissReason | None]
+
+
+@dataclass(slots=True)
+class Figures:
+    """All numbers of a process since it began, or between two moments."""
+
+    requests: Counter[RequestKey] = field(default_factory=Counter)
+    writes: Counter[tuple[str, WriteResult]] = field(default_factory=Counter)
+    deletes: Counter[tuple[str, Trigger]] = field(default_factory=Counter)
+    invalidations: Counter[tuple[str, Trigger]] = field(default_factory=Counter)
+    errors: Counter[tuple[str, Operation, ErrorType]] = field(default_factory=Counter)
+    waits: Counter[tuple[str, FlightScope]] = field(default_factory=Counter)
+    bytes_stored: Counter[str] = field(default_factory=Counter)
+    transitions: Counter[BreakerState] = field(default_factory=Counter)
+    avoided_s: dict[str, float] = field(default_factory=dict)
+    overhead_s: dict[str, float] = field(default_factory=dict)
+    breakers: dict[str, BreakerState] = field(default_factory=dict)
+    durations: dict[tuple[str, Outcome], Histogram] = field(default_factory=dict)
+    computations: dict[str, Histogram] = field(default_factory=dict)
+    sizes: dict[str, Histogram] = field(default_factory=dict)
+    ages: dict[str, Histogram] = field(default_factory=dict)
+    dropped: int = 0
+    since: float = 0.0
+    """Seconds since the epoch."""
+    generation: int = 0
+    """How often this ledger was begun anew by a fork."""
+
+    def copy(self) -> Figures:
+        """The same numbers, apart from what is counted later."""
+        return Figures(**{part.name: _apart(getattr(self, part.name)) for part in fields(self)})
+
+    def after(self, earlier: Figures) -> Figures:
+        """What was counted since ``earlier``; states of breakers are as they are now."""
+        parts = {part.name: _minus(getattr(self, part.name), getattr(earlier, part.name)) for part in fields(self)}
+        kept = {"breakers": dict(self.breakers), "since": earlier.since, "generation": self.generation}
+        return Figures(**(parts | kept))
+
+
+def _apart(value: Any) -> Any:
+    if isinstance(value, dict):
+        copied = ((key, item.copy() if isinstance(item, Histogram) else item) for key, item in value.items())
+        return type(value)(dict(copied))
+    return value
+
+
+def _minus(now: Any, then: Any) -> Any:
+    if isinstance(now, Counter) and isinstance(then, Counter):
+        return now - then
+    if isinstance(now, dict) and isinstance(then, dict):
+        return {key: _minus(item, then.get(key)) for key, item in now.items()}
+    if isinstance(now, Histogram):
+        return now.minus(then if isinstance(then, Histogram) else None)
+    if isinstance(now, int | float) and isinstance(then, int | float):
+        return now - then
+    return now
