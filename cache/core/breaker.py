@@ -1,9 +1,9 @@
 """The circuit breaker: after trouble the store is left alone, then probed by one call at a time.
 
-    closed    -> open       a call whose whole deadline passed without a byte, or 3 failed or slow calls in 10 s
-    open      -> half-open  when the pause is over; one caller probes, the others are refused
-    half-open -> closed     the probe was answered
-    half-open -> open       it was not; the pause doubles, to 1 s at most, with jitter
+closed    -> open       a call whose whole deadline passed without a byte, or 3 failed or slow calls in 10 s
+open      -> half-open  when the pause is over; one caller probes, the others are refused
+half-open -> closed     the probe was answered
+half-open -> open       it was not; the pause doubles, to 1 s at most, with jitter
 """
 
 from __future__ import annotations
@@ -20,9 +20,7 @@ from telemetry.vocabulary import BreakerState, ErrorType
 
 OnChange = Callable[[BreakerState], None]
 
-COUNTED = frozenset(
-    {ErrorType.TIMEOUT, ErrorType.REFUSED, ErrorType.AUTH, ErrorType.LOADING, ErrorType.PROTOCOL}
-)
+COUNTED = frozenset({ErrorType.TIMEOUT, ErrorType.REFUSED, ErrorType.AUTH, ErrorType.LOADING, ErrorType.PROTOCOL})
 """Trouble that says the store is not there; refusals of one command (noperm, oom, readonly) do not."""
 
 
@@ -58,7 +56,7 @@ class Breaker:
 
     Args:
         clock: whose monotonic time counts.
-        on_change: told every new state, outside the lock.
+        on_change: told every new state once, in order, outside the lock.
         rand: gives a number in 0..1.
     """
 
@@ -77,6 +75,14 @@ class Breaker:
         self._pause = self._options.first_pause_s
         self._retry_at = 0.0
         self._probing = False
+        self._news: deque[BreakerState] = deque()
+        self._telling = threading.Lock()
+
+    def begin_anew(self) -> None:
+        """In a forked child: the parent's threads may have held a lock or be probing."""
+        self._lock, self._telling = threading.Lock(), threading.Lock()
+        self._probing = False
+        self._news.clear()
 
     @property
     def state(self) -> BreakerState:
@@ -85,7 +91,7 @@ class Breaker:
 
     def enter(self) -> Permit:
         """Ask to go to the store; a caller that may must then say how it ended, with its permit."""
-        if self._state is BreakerState.CLOSED:
+        if self.state is BreakerState.CLOSED:
             return Permit.FREE
         with self._lock:
             if self._state is BreakerState.CLOSED:
@@ -93,8 +99,8 @@ class Breaker:
             if self._probing or self._clock.monotonic() < self._retry_at:
                 return Permit.REFUSED
             self._probing = True
-            changed = self._become(BreakerState.HALF_OPEN)
-        self._tell(changed)
+            self._become(BreakerState.HALF_OPEN)
+        self._tell()
         return Permit.PROBE
 
     def succeeded(self, permit: Permit) -> None:
@@ -104,22 +110,22 @@ class Breaker:
         with self._lock:
             self._probing = False
             self._failures.clear()
-            changed = self._become(BreakerState.CLOSED)
-        self._tell(changed)
+            self._become(BreakerState.CLOSED)
+        self._tell()
 
     def failed(self, permit: Permit, *, silent: bool = False) -> None:
         """The call failed or was slow; ``silent`` when its whole deadline passed without a byte."""
         with self._lock:
-            now, changed = self._clock.monotonic(), None
+            now = self._clock.monotonic()
             if permit is Permit.PROBE:
                 self._probing = False
-                changed = self._open(now, min(2 * self._pause, self._options.last_pause_s))
+                self._open(now, min(2 * self._pause, self._options.last_pause_s))
             elif self._state is BreakerState.CLOSED:
                 self._failures.append(now)
                 full = len(self._failures) == self._options.failures
                 if silent or (full and now - self._failures[0] <= self._options.window_s):
-                    changed = self._open(now, self._options.first_pause_s)
-        self._tell(changed)
+                    self._open(now, self._options.first_pause_s)
+        self._tell()
 
     def abandoned(self, permit: Permit) -> None:
         """The call was cancelled and says nothing; after a probe the next caller may try."""
@@ -127,17 +133,21 @@ class Breaker:
             with self._lock:
                 self._probing = False
 
-    def _open(self, now: float, pause: float) -> BreakerState | None:
+    def _open(self, now: float, pause: float) -> None:
         self._pause = pause
         self._retry_at = now + pause * (1 - self._options.jitter * self._rand())
-        return self._become(BreakerState.OPEN)
+        self._become(BreakerState.OPEN)
 
-    def _become(self, state: BreakerState) -> BreakerState | None:
-        if self._state is state:
-            return None
-        self._state = state
-        return state
+    def _become(self, state: BreakerState) -> None:
+        if self._state is not state:
+            self._state = state
+            self._news.append(state)
 
-    def _tell(self, changed: BreakerState | None) -> None:
-        if changed is not None:
-            self._on_change(changed)
+    def _tell(self) -> None:
+        """Hand changes on in their order, outside of the lock; one thread at a time does it for all."""
+        while self._news and self._telling.acquire(blocking=False):
+            try:
+                while self._news:
+                    self._on_change(self._news.popleft())
+            finally:
+                self._telling.release()

@@ -3,105 +3,96 @@
 from __future__ import annotations
 
 import asyncio
-import weakref
+import threading
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import redis
 import redis.asyncio as aredis
-from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import NoBackoff
 
-from cache.clock import Clock
-from cache.core.breaker import COUNTED, Breaker, Permit
+from cache.core.breaker import Breaker
 from cache.core.steps import Batch, Call, RunScript, StoreStep
 from cache.errors import StoreError
-from cache.stores import connection as connections
-from cache.stores.connection import Identity
+from cache.stores.async_connection import new_client
 from cache.stores.errors import store_error
-from cache.stores.redis_store import SLOW
+from cache.stores.exchange import CURRENT, Exchange
+from cache.stores.forking import in_forked_child
+from cache.stores.greeting import Greeting, Identity
+from cache.stores.guard import Guard, may_repeat
+from cache.stores.options import StoreOptions
 from cache.stores.urls import StoreURL
 from telemetry.vocabulary import BreakerState, ErrorType
 
-
-class _Knowing:
-    """Mixed into redis-py's async connection classes: a new connection asks for the server's run id."""
-
-    def __init__(self, *args: Any, identity: Identity, **kwargs: Any) -> None:
-        self._identity = identity
-        super().__init__(*args, **kwargs)
-
-    async def on_connect_check_health(self, check_health: bool = True) -> None:
-        await super().on_connect_check_health(check_health=check_health)  # type: ignore[misc]
-        await self.send_command("INFO", "server", check_health=False)  # type: ignore[attr-defined]
-        try:
-            reply = await self.read_response(disable_decoding=True)  # type: ignore[attr-defined]
-        except redis.ResponseError:
-            reply = b""
-        self._identity.learn(reply)
+WAITERS = 32
+"""Calls that may wait for each connection; more are refused at once."""
 
 
-class _TCP(_Knowing, aredis.Connection):
-    """redis://"""
+class _Home:
+    """What belongs to one event loop: clients, and the right to use their connections."""
 
-
-class _TLS(_Knowing, aredis.SSLConnection):
-    """rediss://, certificate and host name always checked."""
-
-
-class _Unix(_Knowing, aredis.UnixDomainSocketConnection):
-    """unix://"""
-
-
-_CLASSES = {"redis": _TCP, "rediss": _TLS, "unix": _Unix}
-
-
-class _Loop:
-    """What belongs to one event loop: a client and the right to use its connections."""
-
-    def __init__(self, url: StoreURL, identity: Identity, limit: int) -> None:
-        self.client = self._client(url, identity, limit)
+    def __init__(self, url: StoreURL, options: StoreOptions, greeting: Greeting) -> None:
+        self.client = new_client(url, options, greeting, decode=False, timeout_s=None)
         self.client.response_callbacks.clear()
-        self.public = self._client(url, identity, limit, decode=True)
-        self.slots = asyncio.Semaphore(limit)
+        self.public = new_client(url, options, greeting, decode=options.decode, timeout_s=options.ceiling_s)
+        self.slots = asyncio.Semaphore(options.max_connections)
+        self.room = options.max_connections * (1 + WAITERS)
+        self.keeper = self._keep()
+        _begin(self.keeper)
 
-    @staticmethod
-    def _client(url: StoreURL, identity: Identity, limit: int, *, decode: bool = False) -> aredis.Redis:
-        return aredis.Redis(
-            connection_pool=aredis.ConnectionPool(
-                connection_class=_CLASSES[url.scheme],
-                max_connections=2 * limit,
-                identity=identity,
-                retry=AsyncRetry(NoBackoff(), 0),
-                decode_responses=decode,
-                **connections.options(url),
-            )
-        )
+    async def _keep(self) -> AsyncGenerator[None]:
+        """Lives as long as the loop: ``shutdown_asyncgens`` ends it, and it closes the connections."""
+        try:
+            yield
+        finally:
+            await self.client.connection_pool.disconnect()
+            await self.public.connection_pool.disconnect()
+
+
+def _begin(generator: AsyncGenerator[None]) -> None:
+    """Run to the first yield without awaiting: the loop gets to know it."""
+    try:
+        generator.__anext__().send(None)
+    except StopIteration:
+        return
 
 
 class AsyncRedisStore:
     """Carries out steps on Redis or Valkey without blocking; usable from several event loops.
 
     Args:
-        url, breaker, clock, max_connections: as ``RedisStore``; the limit is per event loop.
+        url: where.
+        options: its limits; ``max_connections`` holds per event loop.
+        breaker: guards it.
     """
 
-    def __init__(self, url: StoreURL, breaker: Breaker, clock: Clock, max_connections: int = 64) -> None:
-        self._url, self._breaker, self._clock, self._limit = url, breaker, clock, max_connections
+    def __init__(self, url: StoreURL, options: StoreOptions, *, breaker: Breaker) -> None:
+        self._url, self._options, self._breaker = url, options, breaker
+        self._guard = Guard(breaker, options.ceiling_s)
         self._identity = Identity()
-        self._scripts: set[tuple[bytes, str]] = set()
-        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = weakref.WeakKeyDictionary()
+        self._greeting = Greeting(url.db, url.username, url.password, options.client_name, self._identity)
+        self._lock = threading.Lock()
+        self._homes: dict[asyncio.AbstractEventLoop, _Home] = {}
+        in_forked_child(self._begin_anew)
 
-    def _here(self) -> _Loop:
+    def _begin_anew(self) -> None:
+        """In a forked child: its loops are new ones; the parent's threads may have held a lock."""
+        self._lock = threading.Lock()
+        self._breaker.begin_anew()
+
+    def _home(self) -> _Home:
         loop = asyncio.get_running_loop()
-        here = self._loops.get(loop)
-        if here is None:
-            here = self._loops[loop] = _Loop(self._url, self._identity, self._limit)
-        return here
+        home = self._homes.get(loop)
+        if home is None:
+            with self._lock:
+                for ended in [known for known in self._homes if known.is_closed()]:
+                    del self._homes[ended]
+                home = self._homes[loop] = _Home(self._url, self._options, self._greeting)
+        return home
 
     @property
     def client(self) -> aredis.Redis:
-        """A redis.asyncio client of the same server for this event loop; decodes text, retries nothing."""
-        return self._here().public
+        """A redis.asyncio client of the same server for this event loop; retries nothing, and its calls raise."""
+        return self._home().public
 
     def identity(self) -> bytes:
         """Eight bytes that name the server of the newest connection."""
@@ -109,7 +100,7 @@ class AsyncRedisStore:
 
     def breaker_state(self) -> BreakerState:
         """State of the breaker."""
-        return self._breaker.state
+        return self._guard.state
 
     async def execute(self, step: StoreStep) -> Any:
         """Carry out one step within its deadline.
@@ -117,91 +108,81 @@ class AsyncRedisStore:
         Raises:
             StoreError: it could not be.
         """
-        permit = self._breaker.enter()
-        if permit is Permit.REFUSED:
-            raise StoreError(ErrorType.BREAKER_OPEN, sent_nothing=True)
+        call = self._guard.admit(step.deadline)
+        outer = CURRENT.set(call)
         try:
-            reply = await self._bounded(step)
-        except StoreError as trouble:
-            self._failed(permit, trouble)
-            raise
+            reply = await self._bounded(step, call)
+        except Exception as error:
+            trouble = self._guard.failed(call, error)
+            await self._look_elsewhere(trouble)
+            raise trouble from None
         except BaseException:
-            self._breaker.abandoned(permit)
+            self._guard.abandoned(call)
             raise
-        if step.deadline.remaining() < (1 - SLOW) * step.deadline.seconds:
-            self._breaker.failed(permit)
-        else:
-            self._breaker.succeeded(permit)
+        finally:
+            CURRENT.reset(outer)
+        self._guard.answered(call)
         return reply
 
-    def _failed(self, permit: Permit, trouble: StoreError) -> None:
-        if trouble.kind in COUNTED:
-            self._breaker.failed(permit, silent=trouble.silent)
-        elif trouble.kind is ErrorType.POOL_EXHAUSTED:
-            self._breaker.abandoned(permit)
-        else:
-            self._breaker.succeeded(permit)
-
-    async def _bounded(self, step: StoreStep) -> Any:
+    async def _bounded(self, step: StoreStep, call: Exchange) -> Any:
         """The whole step, the wait for a connection included, under one time-out."""
-        here, waiting = self._here(), True
+        home, waiting = self._home(), True
+        if home.room <= 0:
+            raise StoreError(ErrorType.POOL_EXHAUSTED, "too many wait", sent_nothing=True)
+        home.room -= 1
         try:
-            async with asyncio.timeout(max(0.0, step.deadline.remaining())):
-                async with here.slots:
-                    waiting = False
-                    return await self._attempt(here.client, step)
+            async with asyncio.timeout(max(0.0, call.left())), home.slots:
+                waiting = False
+                call.began = call.deadline.remaining()
+                return await self._attempt(home.client, step, call)
         except TimeoutError:
-            kind = ErrorType.POOL_EXHAUSTED if waiting else ErrorType.TIMEOUT
-            raise StoreError(kind, "the deadline has passed", silent=not waiting) from None
+            if waiting:
+                raise StoreError(ErrorType.POOL_EXHAUSTED, sent_nothing=True) from None
+            raise
+        finally:
+            home.room += 1
 
-    async def _attempt(self, client: aredis.Redis, step: StoreStep) -> Any:
-        """Once; an idempotent step again, once, when its connection broke."""
+    async def _attempt(self, client: Any, step: StoreStep, call: Exchange) -> Any:
         try:
             return await self._send(client, step)
-        except (redis.RedisError, OSError) as error:
-            trouble = store_error(error)
-            if not step.idempotent or trouble.kind is not ErrorType.REFUSED:
-                raise trouble from None
-        try:
-            return await self._send(client, step)
-        except (redis.RedisError, OSError) as error:
-            raise store_error(error) from None
+        except Exception as error:
+            if not may_repeat(call, error, step.idempotent):
+                raise
+        return await self._send(client, step)
 
-    async def _send(self, client: aredis.Redis, step: StoreStep) -> Any:
+    async def _send(self, client: Any, step: StoreStep) -> Any:
         if isinstance(step, Call):
             return await client.execute_command(*step.args)
         if isinstance(step, Batch):
             return await self._send_batch(client, step)
         return await self._send_script(client, step)
 
-    async def _send_batch(self, client: aredis.Redis, step: Batch) -> list[Any]:
+    async def _send_batch(self, client: Any, step: Batch) -> list[Any]:
         pipeline = client.pipeline(transaction=False)
         for command in step.commands:
             pipeline.execute_command(*command)
         replies = await pipeline.execute(raise_on_error=False)
         return [store_error(reply) if isinstance(reply, Exception) else reply for reply in replies]
 
-    async def _send_script(self, client: aredis.Redis, step: RunScript) -> Any:
-        script, known = step.script, (self._identity.value, step.script.sha)
-        arguments = (len(step.keys), *step.keys, *step.args)
-        if known in self._scripts:
-            try:
-                return await client.execute_command("EVALSHA", script.sha, *arguments)
-            except redis.exceptions.NoScriptError:
-                self._scripts.discard(known)
-        reply = await client.execute_command("EVAL", script.text, *arguments)
-        self._scripts.add((self._identity.value, script.sha))
-        return reply
+    async def _send_script(self, client: Any, step: RunScript) -> Any:
+        script, rest = step.script, (len(step.keys), *step.keys, *step.args)
+        try:
+            return await client.execute_command("EVALSHA", script.sha, *rest)
+        except redis.exceptions.NoScriptError:
+            return await client.execute_command("EVAL", script.text, *rest)
+
+    async def _look_elsewhere(self, trouble: StoreError) -> None:
+        """A demoted primary: let idle connections go, so that the next call resolves the name again."""
+        if trouble.kind is ErrorType.READONLY and self._url.scheme != "unix":
+            await self._home().client.connection_pool.disconnect(inuse_connections=False)
 
     async def aclose(self, seconds: float = 1.0) -> None:
-        """Close this event loop's connections within ``seconds``."""
-        here = self._loops.pop(asyncio.get_running_loop(), None)
-        if here is not None:
-            try:
-                async with asyncio.timeout(seconds):
-                    await here.client.aclose()
-                    await here.client.connection_pool.disconnect()
-                    await here.public.aclose()
-                    await here.public.connection_pool.disconnect()
-            except (TimeoutError, redis.RedisError, OSError):
-                return
+        """Close this event loop's connections within ``seconds``; another loop's close as that loop ends."""
+        home = self._homes.pop(asyncio.get_running_loop(), None)
+        if home is None:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await home.keeper.aclose()
+        except (TimeoutError, redis.RedisError, OSError):
+            return

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from cache.clock import Clock
-from cache.core.breaker import Breaker, BreakerOptions
+from cache.core.breaker import Breaker
 from cache.stores.async_redis_store import AsyncRedisStore
+from cache.stores.options import StoreOptions
 from cache.stores.redis_store import RedisStore
 from cache.stores.urls import StoreURL, parse
 from telemetry.vocabulary import BreakerState
 
+__all__ = ["OnBreaker", "StoreOptions", "open_async_store", "open_store"]
+
 OnBreaker = Callable[[str, BreakerState], None]
-
-
-@dataclass(frozen=True, slots=True)
-class StoreOptions:
-    """How a store is opened.
-
-    Args:
-        max_connections: how many calls can be under way at a time, 1..4096.
-        breaker: when its breaker opens.
-    """
-
-    max_connections: int = 64
-    breaker: BreakerOptions = field(default_factory=BreakerOptions)
+"""Told the store's label and each new state of its breaker, beginning with the first."""
 
 
 def open_store(url: str, options: StoreOptions, *, on_breaker: OnBreaker, clock: Clock) -> RedisStore:
@@ -35,7 +25,7 @@ def open_store(url: str, options: StoreOptions, *, on_breaker: OnBreaker, clock:
         SettingsError: the URL cannot be used.
     """
     where = _where(url)
-    return RedisStore(where, _breaker(where, options, on_breaker, clock), clock, options.max_connections)
+    return RedisStore(where, options, breaker=_breaker(where, options, on_breaker, clock), clock=clock)
 
 
 def open_async_store(url: str, options: StoreOptions, *, on_breaker: OnBreaker, clock: Clock) -> AsyncRedisStore:
@@ -45,7 +35,7 @@ def open_async_store(url: str, options: StoreOptions, *, on_breaker: OnBreaker, 
         SettingsError: the URL cannot be used.
     """
     where = _where(url)
-    return AsyncRedisStore(where, _breaker(where, options, on_breaker, clock), clock, options.max_connections)
+    return AsyncRedisStore(where, options, breaker=_breaker(where, options, on_breaker, clock))
 
 
 def _where(url: str) -> StoreURL:

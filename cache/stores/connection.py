@@ -1,12 +1,11 @@
 """Connections that never wait beyond the deadline of the call they serve, whatever they are doing.
 
 redis-py sets one time-out per socket operation; here each receive, send and connect gets what is
-left of the whole call. A new connection also asks the server for its run id, once.
+left of the whole call. A reply that comes late meets a closed connection.
 """
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 import socket
 import threading
@@ -17,61 +16,44 @@ from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
-from cache.clock import Deadline
+from cache.stores.exchange import CURRENT
+from cache.stores.greeting import Greeting
+from cache.stores.options import StoreOptions
+from cache.stores.sizes import ReplyMeter
 from cache.stores.urls import StoreURL
-
-CEILING_S = 2.0
-"""Seconds that any socket operation may take outside of a deadline: the specification's ceiling."""
-
-LARGEST_REPLY = 256 << 20
-"""Bytes of one reply; a larger one closes the connection."""
-
-
-class Deadlines(threading.local):
-    """The deadline of the call that this thread is making, and whether the server was heard meanwhile."""
-
-    current: Deadline | None = None
-    heard: bool = False
-
-    def remaining(self) -> float:
-        """Seconds left for a socket operation.
-
-        Raises:
-            TimeoutError: none.
-        """
-        if self.current is None:
-            return CEILING_S
-        left = self.current.remaining()
-        if left <= 0:
-            raise TimeoutError("the deadline has passed")
-        return min(left, CEILING_S)
 
 
 class _BoundSocket:
-    """A socket whose operations end with the deadline."""
+    """A socket whose operations end with the deadline of the call they serve."""
 
-    def __init__(self, sock: socket.socket, deadlines: Deadlines) -> None:
-        self._sock, self._deadlines = sock, deadlines
-        self._received = 0
+    __slots__ = ("_ceiling_s", "_meter", "_sock")
+
+    def __init__(self, sock: socket.socket, ceiling_s: float, meter: ReplyMeter) -> None:
+        self._sock, self._ceiling_s, self._meter = sock, ceiling_s, meter
+
+    def _bind(self) -> None:
+        call = CURRENT.get()
+        self._sock.settimeout(self._ceiling_s if call is None else call.socket_timeout())
 
     def recv_into(self, buffer: Any, *args: Any) -> int:
-        self._sock.settimeout(self._deadlines.remaining())
+        self._bind()
         count = self._sock.recv_into(buffer, *args)
-        self._deadlines.heard = True
-        self._received += count
-        if self._received > LARGEST_REPLY:
-            raise redis.InvalidResponse("a reply is too large")
+        call = CURRENT.get()
+        if call is not None and count:
+            call.heard = True
+        self._meter.received(buffer, count)
         return count
 
     def recv(self, *args: Any) -> bytes:
-        self._sock.settimeout(self._deadlines.remaining())
+        self._bind()
         return self._sock.recv(*args)
 
     def sendall(self, *args: Any) -> None:
-        self._received = 0
-        self._sock.settimeout(self._deadlines.remaining())
+        self._bind()
+        self._meter.restart()
         self._sock.sendall(*args)
 
     def __getattr__(self, name: str) -> Any:
@@ -82,44 +64,52 @@ class _Bounded:
     """Mixed into redis-py's connection classes.
 
     Args:
-        deadlines: where the call's deadline stands.
-        identity: told the server's run id at each new connection.
+        greeting: said on each new connection.
+        ceiling_s: seconds that an operation outside of a call may take.
+        max_reply_bytes: a longer reply closes the connection.
     """
 
-    def __init__(self, *args: Any, deadlines: Deadlines, identity: Identity, **kwargs: Any) -> None:
-        self._deadlines, self._identity = deadlines, identity
+    socket_connect_timeout: Any
+
+    def __init__(self, *args: Any, greeting: Greeting, ceiling_s: float, max_reply_bytes: int, **kwargs: Any) -> None:
+        self._greeting, self._ceiling_s, self._max_reply = greeting, ceiling_s, max_reply_bytes
         super().__init__(*args, **kwargs)
 
     def _connect(self) -> Any:
-        self.socket_connect_timeout = left = self._deadlines.remaining()
+        call = CURRENT.get()
+        self.socket_connect_timeout = left = self._ceiling_s if call is None else call.socket_timeout()
         connect = super()._connect  # type: ignore[misc]
-        named = hasattr(self, "path") or _is_address(getattr(self, "host", ""))
-        return _BoundSocket(connect() if named else _beside(connect, left), self._deadlines)
+        quick = hasattr(self, "path") or (_is_address(getattr(self, "host", "")) and not hasattr(self, "ca_certs"))
+        sock = connect() if quick else _beside(connect, left)
+        return _BoundSocket(sock, self._ceiling_s, ReplyMeter(self._max_reply))
 
     def on_connect_check_health(self, check_health: bool = True) -> None:
-        super().on_connect_check_health(check_health=check_health)  # type: ignore[misc]
-        self.send_command("INFO", "server", check_health=False)  # type: ignore[attr-defined]
+        """Greet the server in one flush."""
+        self._parser.on_connect(self)  # type: ignore[attr-defined]
+        dialogue = self._greeting.dialogue()
         try:
-            reply = self.read_response(disable_decoding=True)  # type: ignore[attr-defined]
-        except redis.ResponseError:
-            reply = b""
-        self._identity.learn(reply)
+            commands = next(dialogue)
+            while True:
+                super().send_packed_command(self.pack_commands(commands), check_health=False)  # type: ignore[misc,attr-defined]
+                commands = dialogue.send([self._reply() for _ in commands])
+        except StopIteration:
+            return
+        except BaseException:
+            self.disconnect()  # type: ignore[attr-defined]
+            raise
 
+    def _reply(self) -> Any:
+        try:
+            return self.read_response(disable_decoding=True, disconnect_on_error=False)  # type: ignore[attr-defined]
+        except (redis.ResponseError, redis.AuthenticationError) as refusal:
+            return refusal
 
-class Identity:
-    """Which server is at the other end: eight bytes of its run id's SHA-256; empty when it may not be asked."""
-
-    def __init__(self) -> None:
-        self.value = b""
-
-    def learn(self, info: Any) -> None:
-        """Take the run id out of a reply to ``INFO server``."""
-        data = info if isinstance(info, bytes) else str(info).encode()
-        for line in data.splitlines():
-            if line.startswith(b"run_id:"):
-                self.value = hashlib.sha256(line[7:].strip()).digest()[:8]
-                return
-        self.value = b""
+    def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        """Send; from here on the call may have reached the server."""
+        call = CURRENT.get()
+        if call is not None:
+            call.sent = True
+        super().send_packed_command(command, check_health)  # type: ignore[misc]
 
 
 def _is_address(host: str) -> bool:
@@ -131,7 +121,7 @@ def _is_address(host: str) -> bool:
 
 
 def _beside(connect: Callable[[], Any], seconds: float) -> Any:
-    """Connect in a thread of its own: nothing else can bound a name server that does not answer.
+    """Connect in a thread of its own: nothing else bounds a name server or a TLS partner that does not answer.
 
     Raises:
         TimeoutError: not within ``seconds``; a socket that comes later is closed.
@@ -143,19 +133,20 @@ def _beside(connect: Callable[[], Any], seconds: float) -> Any:
         try:
             sock = connect()
         except BaseException as error:
-            result.set_exception(error)
+            if result.set_running_or_notify_cancel():
+                result.set_exception(error)
             return
-        if not result.set_running_or_notify_cancel():
+        if result.set_running_or_notify_cancel():
+            result.set_result(sock)
+        else:
             sock.close()
-            return
-        result.set_result(sock)
 
     threading.Thread(target=run, daemon=True, name="glasscache-connect").start()
     try:
         return result.result(seconds)
     except FutureTimeoutError:
-        if not result.cancel():
-            result.result(0).close()
+        if not result.cancel() and result.done() and result.exception() is None:
+            result.result().close()
         raise TimeoutError("the connection was not made in time") from None
 
 
@@ -171,15 +162,21 @@ class UnixConnection(_Bounded, redis.UnixDomainSocketConnection):
     """unix://"""
 
 
-def options(url: StoreURL) -> dict[str, Any]:
-    """Connection arguments that both drivers share: retries off, RESP2, no chatter at connect."""
+CLASSES: dict[str, Any] = {
+    "redis": TCPConnection,
+    "rediss": TLSConnection,
+    "unix": UnixConnection,
+}
+
+
+def arguments(url: StoreURL, options: StoreOptions, greeting: Greeting) -> dict[str, Any]:
+    """Connection arguments that both drivers share."""
     shared: dict[str, Any] = {
         "db": url.db,
-        "username": url.username,
-        "password": url.password,
-        "socket_timeout": CEILING_S,
-        "socket_connect_timeout": CEILING_S,
-        "protocol": 2,
+        "greeting": greeting,
+        "max_reply_bytes": options.max_reply_bytes,
+        "socket_connect_timeout": options.ceiling_s,
+        "protocol": 3,
         "driver_info": None,
         "health_check_interval": 0,
         "encoding_errors": "surrogateescape",
@@ -192,6 +189,16 @@ def options(url: StoreURL) -> dict[str, Any]:
     return shared
 
 
-def no_retry() -> Retry:
-    """redis-py's own retries, off: the store retries by its own rule."""
-    return Retry(NoBackoff(), 0)
+def new_client(url: StoreURL, options: StoreOptions, greeting: Greeting, *, decode: bool) -> redis.Redis:
+    """A redis-py client over bounded connections; its own retries and chatter are off."""
+    pool = redis.ConnectionPool(
+        connection_class=CLASSES[url.scheme],
+        max_connections=2 * options.max_connections,
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
+        ceiling_s=options.ceiling_s,
+        socket_timeout=options.ceiling_s,
+        decode_responses=decode,
+        retry=Retry(NoBackoff(), 0),
+        **arguments(url, options, greeting),
+    )
+    return redis.Redis(connection_pool=pool)

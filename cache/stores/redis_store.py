@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import threading
-import weakref
 from typing import Any
 
 import redis
 
-from cache.clock import Clock
-from cache.core.breaker import COUNTED, Breaker, Permit
+from cache.clock import Clock, Deadline
+from cache.core.breaker import Breaker
 from cache.core.steps import Batch, Call, RunScript, StoreStep
 from cache.errors import StoreError
-from cache.stores import connection as connections
-from cache.stores.connection import Deadlines, Identity
+from cache.stores.connection import new_client
 from cache.stores.errors import store_error
+from cache.stores.exchange import CURRENT, Exchange
+from cache.stores.forking import in_forked_child
+from cache.stores.greeting import Greeting, Identity
+from cache.stores.guard import Guard, may_repeat
+from cache.stores.options import StoreOptions
 from cache.stores.urls import StoreURL
 from telemetry.vocabulary import BreakerState, ErrorType
-
-_CLASSES = {
-    "redis": connections.TCPConnection,
-    "rediss": connections.TLSConnection,
-    "unix": connections.UnixConnection,
-}
-
-SLOW = 0.8
-"""Share of its deadline beyond which an answered call counts as slow."""
 
 
 class RedisStore:
@@ -34,49 +27,45 @@ class RedisStore:
 
     Args:
         url: where.
+        options: its limits.
         breaker: guards it.
-        clock: of the deadlines.
-        max_connections: how many calls can be under way at a time.
+        clock: of the time that ``close`` may take.
     """
 
-    def __init__(self, url: StoreURL, breaker: Breaker, clock: Clock, max_connections: int = 64) -> None:
-        self._url, self._breaker, self._clock, self._limit = url, breaker, clock, max_connections
-        self._deadlines, self._identity = Deadlines(), Identity()
-        self._scripts: set[tuple[bytes, str]] = set()
-        self._pool = redis.ConnectionPool(
-            connection_class=_CLASSES[url.scheme],
-            max_connections=2 * max_connections,
-            deadlines=self._deadlines,
-            identity=self._identity,
-            retry=connections.no_retry(),
-            **connections.options(url),
-        )
-        self._redis = redis.Redis(connection_pool=self._pool)
-        self._redis.response_callbacks.clear()
+    def __init__(self, url: StoreURL, options: StoreOptions, *, breaker: Breaker, clock: Clock) -> None:
+        self._url, self._options, self._clock, self._breaker = url, options, clock, breaker
+        self._guard = Guard(breaker, options.ceiling_s)
+        self._identity = Identity()
+        self._greeting = Greeting(url.db, url.username, url.password, options.client_name, self._identity)
+        self._lock = threading.Lock()
         self._public: redis.Redis | None = None
-        self._slots = threading.BoundedSemaphore(max_connections)
-        if hasattr(os, "register_at_fork"):
-            renew = weakref.WeakMethod(self._after_fork)
-            os.register_at_fork(after_in_child=lambda: (method := renew()) and method())
+        self._closed = False
+        self._connect_anew()
+        in_forked_child(self._begin_anew)
 
-    def _after_fork(self) -> None:
-        self._slots = threading.BoundedSemaphore(self._limit)
+    def _connect_anew(self) -> None:
+        self._slots = threading.BoundedSemaphore(self._options.max_connections)
+        self._redis: Any = new_client(self._url, self._options, self._greeting, decode=False)
+        self._redis.response_callbacks.clear()
+
+    def _begin_anew(self) -> None:
+        """In a forked child: another thread of the parent may have held any lock."""
+        self._lock = threading.Lock()
+        self._breaker.begin_anew()
+        self._connect_anew()
+        if self._public is not None:
+            self._public.connection_pool = self._new_public().connection_pool
 
     @property
     def client(self) -> redis.Redis:
-        """A redis-py client of the same server, for the application; decodes text, retries nothing."""
-        if self._public is None:
-            self._public = redis.Redis(
-                connection_pool=redis.ConnectionPool(
-                    connection_class=_CLASSES[self._url.scheme],
-                    deadlines=self._deadlines,
-                    identity=self._identity,
-                    retry=connections.no_retry(),
-                    decode_responses=True,
-                    **connections.options(self._url),
-                )
-            )
-        return self._public
+        """A redis-py client of the same server, for the application; retries nothing, and its calls raise."""
+        with self._lock:
+            if self._public is None:
+                self._public = self._new_public()
+            return self._public
+
+    def _new_public(self) -> redis.Redis:
+        return new_client(self._url, self._options, self._greeting, decode=self._options.decode)
 
     def identity(self) -> bytes:
         """Eight bytes that name the server of the newest connection."""
@@ -84,7 +73,7 @@ class RedisStore:
 
     def breaker_state(self) -> BreakerState:
         """State of the breaker."""
-        return self._breaker.state
+        return self._guard.state
 
     def execute(self, step: StoreStep) -> Any:
         """Carry out one step within its deadline.
@@ -92,58 +81,41 @@ class RedisStore:
         Raises:
             StoreError: it could not be.
         """
-        permit = self._breaker.enter()
-        if permit is Permit.REFUSED:
-            raise StoreError(ErrorType.BREAKER_OPEN, sent_nothing=True)
+        if self._closed:
+            raise StoreError(ErrorType.REFUSED, "the store is closed", sent_nothing=True)
+        call = self._guard.admit(step.deadline)
         try:
-            reply = self._with_slot(step)
-        except StoreError as trouble:
-            self._failed(permit, trouble)
-            raise
+            reply = self._in_slot(step, call)
+        except Exception as error:
+            trouble = self._guard.failed(call, error)
+            self._look_elsewhere(trouble)
+            raise trouble from None
         except BaseException:
-            self._breaker.abandoned(permit)
+            self._guard.abandoned(call)
             raise
-        if step.deadline.remaining() < (1 - SLOW) * step.deadline.seconds:
-            self._breaker.failed(permit)
-        else:
-            self._breaker.succeeded(permit)
+        self._guard.answered(call)
         return reply
 
-    def _failed(self, permit: Permit, trouble: StoreError) -> None:
-        if trouble.kind in COUNTED:
-            self._breaker.failed(permit, silent=trouble.silent)
-        elif trouble.kind is ErrorType.POOL_EXHAUSTED:
-            self._breaker.abandoned(permit)
-        else:
-            self._breaker.succeeded(permit)
-
-    def _with_slot(self, step: StoreStep) -> Any:
-        """Wait for one of the connections, within the deadline."""
-        if not self._slots.acquire(blocking=False) and not self._slots.acquire(timeout=max(0.0, step.deadline.remaining())):
-            raise StoreError(ErrorType.POOL_EXHAUSTED, sent_nothing=True)
+    def _in_slot(self, step: StoreStep, call: Exchange) -> Any:
+        """Wait for the right to a connection, within the deadline."""
         slots = self._slots
-        outer = self._deadlines.current
-        self._deadlines.current, self._deadlines.heard = step.deadline, False
+        if not slots.acquire(blocking=False) and not slots.acquire(timeout=max(0.0, call.left())):
+            raise StoreError(ErrorType.POOL_EXHAUSTED, sent_nothing=True)
+        call.began = call.deadline.remaining()
+        outer = CURRENT.set(call)
         try:
-            return self._attempt(step)
+            return self._attempt(step, call)
         finally:
-            self._deadlines.current = outer
+            CURRENT.reset(outer)
             slots.release()
 
-    def _attempt(self, step: StoreStep) -> Any:
-        """Once; an idempotent step again, once, when its connection broke before the deadline."""
+    def _attempt(self, step: StoreStep, call: Exchange) -> Any:
         try:
             return self._send(step)
-        except (redis.ConnectionError, OSError) as error:
-            again = step.idempotent and not isinstance(error, redis.AuthenticationError | TimeoutError)
-            if not again or store_error(error).kind is not ErrorType.REFUSED or step.deadline.remaining() <= 0:
-                raise store_error(error, silent=not self._deadlines.heard) from None
-        except redis.RedisError as error:
-            raise store_error(error, silent=not self._deadlines.heard) from None
-        try:
-            return self._send(step)
-        except (redis.RedisError, OSError) as error:
-            raise store_error(error, silent=not self._deadlines.heard) from None
+        except Exception as error:
+            if not may_repeat(call, error, step.idempotent):
+                raise
+        return self._send(step)
 
     def _send(self, step: StoreStep) -> Any:
         if isinstance(step, Call):
@@ -160,19 +132,25 @@ class RedisStore:
         return [store_error(reply) if isinstance(reply, Exception) else reply for reply in replies]
 
     def _send_script(self, step: RunScript) -> Any:
-        script, known = step.script, (self._identity.value, step.script.sha)
-        arguments = (len(step.keys), *step.keys, *step.args)
-        if known in self._scripts:
-            try:
-                return self._redis.execute_command("EVALSHA", script.sha, *arguments)
-            except redis.exceptions.NoScriptError:
-                self._scripts.discard(known)
-        reply = self._redis.execute_command("EVAL", script.text, *arguments)
-        self._scripts.add((self._identity.value, script.sha))
-        return reply
+        script, rest = step.script, (len(step.keys), *step.keys, *step.args)
+        try:
+            return self._redis.execute_command("EVALSHA", script.sha, *rest)
+        except redis.exceptions.NoScriptError:
+            return self._redis.execute_command("EVAL", script.text, *rest)
+
+    def _look_elsewhere(self, trouble: StoreError) -> None:
+        """A demoted primary: let idle connections go, so that the next call resolves the name again."""
+        if trouble.kind is ErrorType.READONLY and self._url.scheme != "unix":
+            self._redis.connection_pool.disconnect(inuse_connections=False)
 
     def close(self, seconds: float = 1.0) -> None:
-        """Close every connection."""
-        self._pool.disconnect()
+        """Wait at most ``seconds`` for calls under way, then close every connection; later calls are refused."""
+        self._closed = True
+        slots, end, taken = self._slots, Deadline(self._clock, max(seconds, 1e-9)), 0
+        while taken < self._options.max_connections and slots.acquire(timeout=max(0.0, end.remaining())):
+            taken += 1
+        for _ in range(taken):
+            slots.release()
+        self._redis.connection_pool.disconnect()
         if self._public is not None:
             self._public.connection_pool.disconnect()

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from cache.errors import SettingsError
 
 SCHEMES = ("redis", "rediss", "unix", "embedded")
 _EXAMPLE = "for example REDIS_URL=redis://redis:6379/0"
-_QUERY = {"redis": {"db"}, "rediss": {"db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}, "unix": {"db"}}
+_TLS = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
+_QUERY = {
+    "redis": frozenset({"db"}),
+    "rediss": frozenset({"db"}) | _TLS,
+    "unix": frozenset({"db"}),
+    "embedded": frozenset(),
+}
+_UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +50,28 @@ def parse(url: str) -> StoreURL:
 
     Raises:
         SettingsError: another scheme, an option that is not allowed (TLS checks cannot be switched off), a bad number.
+
+    Example:
+        >>> parse("redis://cache:6380/2").port
+        6380
     """
-    try:
-        parts = urlsplit(url)
-        port = parts.port or 6379
-    except (ValueError, TypeError, AttributeError):
-        raise SettingsError(f"REDIS_URL: not a URL; {_EXAMPLE}") from None
+    parts, port = _split(url)
     if parts.scheme not in SCHEMES:
         raise SettingsError(f"REDIS_URL: the scheme must be one of {', '.join(SCHEMES)}; {_EXAMPLE}")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if options.keys() - _QUERY[parts.scheme] or parts.fragment:
+        # neither names nor values of what was refused are shown: they may be a password's tail
+        allowed = ", ".join(sorted(_QUERY[parts.scheme])) or "none"
+        raise SettingsError(
+            f"REDIS_URL: an option that {parts.scheme}:// does not take (allowed: {allowed}); {_EXAMPLE}"
+        )
     if parts.scheme == "embedded":
         return StoreURL("embedded")
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    refused = options.keys() - _QUERY[parts.scheme]
-    if refused or parts.fragment:
-        raise SettingsError(f"REDIS_URL: the option {sorted(refused) or '#'} is not allowed; {_EXAMPLE}")
     is_unix = parts.scheme == "unix"
-    if is_unix and not parts.path:
-        raise SettingsError("REDIS_URL: unix:// needs a path; for example REDIS_URL=unix:///run/redis.sock?db=0")
+    if is_unix and (len(parts.path) < 2 or parts.hostname):
+        raise SettingsError(
+            "REDIS_URL: unix:// needs an absolute path; for example REDIS_URL=unix:///run/redis.sock?db=0"
+        )
     return StoreURL(
         scheme=parts.scheme,
         host=parts.hostname or "localhost",
@@ -67,13 +80,34 @@ def parse(url: str) -> StoreURL:
         db=_db(options.get("db", "") if is_unix or "db" in options else parts.path.strip("/")),
         username=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
-        tls=tuple((name, value) for name, value in options.items() if name != "db"),
+        tls=tuple((name, value) for name, value in options.items() if name in _TLS),
     )
+
+
+def redact(url: str) -> str:
+    """The URL without user, password and options.
+
+    Example:
+        >>> redact("redis://me:secret@cache:6379/0?db=1")
+        'redis://***@cache:6379/0'
+    """
+    bare = re.split(r"[?#]", re.sub(r"//.*@", "//***@", url, flags=re.DOTALL), maxsplit=1)[0]
+    return _UNPRINTABLE.sub("", bare)
+
+
+def _split(url: str) -> tuple[SplitResult, int]:
+    try:
+        if _UNPRINTABLE.search(url):
+            raise ValueError
+        parts = urlsplit(url)
+        return parts, parts.port or 6379
+    except (ValueError, TypeError, AttributeError):
+        raise SettingsError(f"REDIS_URL: not a URL; {_EXAMPLE}") from None
 
 
 def _db(text: str) -> int:
     if not text:
         return 0
-    if not text.isascii() or not text.isdigit() or int(text) > 16383:
+    if not text.isascii() or not text.isdigit() or len(text) > 5 or int(text) > 16383:
         raise SettingsError(f"REDIS_URL: the database is a number from 0 to 16383; {_EXAMPLE}")
     return int(text)

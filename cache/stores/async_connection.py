@@ -1,0 +1,133 @@
+"""Connections for the event loop: the same greeting and bounds, and nothing left behind by a cancelled call."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import redis
+import redis.asyncio as aredis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
+
+from cache.stores.connection import arguments
+from cache.stores.exchange import CURRENT
+from cache.stores.greeting import Greeting
+from cache.stores.options import StoreOptions
+from cache.stores.sizes import ReplyMeter
+from cache.stores.urls import StoreURL
+
+
+class _MeteredReader:
+    """A stream that notes what it hears."""
+
+    __slots__ = ("_reader", "meter")
+
+    def __init__(self, reader: asyncio.StreamReader, meter: ReplyMeter) -> None:
+        self._reader, self.meter = reader, meter
+
+    async def read(self, size: int) -> bytes:
+        data = await self._reader.read(size)
+        call = CURRENT.get()
+        if call is not None and data:
+            call.heard = True
+        self.meter.received(data, len(data))
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
+
+
+class _Bounded:
+    """Mixed into redis-py's async connection classes."""
+
+    _reader: Any
+
+    def __init__(self, *args: Any, greeting: Greeting, max_reply_bytes: int, **kwargs: Any) -> None:
+        self._greeting, self._max_reply = greeting, max_reply_bytes
+        self._greeted = True
+        super().__init__(*args, **kwargs)
+
+    async def _connect(self) -> None:
+        self._greeted = False
+        await super()._connect()  # type: ignore[misc]
+
+    async def on_connect_check_health(self, check_health: bool = True) -> None:
+        """Greet the server in one flush; once, though redis-py asks twice on a Unix socket."""
+        if self._greeted:
+            return
+        self._reader = _MeteredReader(self._reader, ReplyMeter(self._max_reply))
+        self._parser.on_connect(self)  # type: ignore[attr-defined]
+        dialogue = self._greeting.dialogue()
+        try:
+            commands = next(dialogue)
+            while True:
+                await super().send_packed_command(self.pack_commands(commands), check_health=False)  # type: ignore[misc,attr-defined]
+                commands = dialogue.send([await self._reply() for _ in commands])
+        except StopIteration:
+            self._greeted = True
+        except BaseException:
+            await self.disconnect(nowait=True)
+            raise
+
+    async def _reply(self) -> Any:
+        try:
+            return await self.read_response(disable_decoding=True, disconnect_on_error=False)  # type: ignore[attr-defined]
+        except (redis.ResponseError, redis.AuthenticationError) as refusal:
+            return refusal
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        """Send; from here on the call may have reached the server."""
+        call = CURRENT.get()
+        if call is not None:
+            call.sent = True
+        if isinstance(self._reader, _MeteredReader):
+            self._reader.meter.restart()
+        await super().send_packed_command(command, check_health)  # type: ignore[misc]
+
+    async def disconnect(self, nowait: bool = False, *args: Any, **kwargs: Any) -> None:
+        """Close; without waiting, also drop what a frozen server has not taken."""
+        writer = getattr(self, "_writer", None)
+        if nowait and writer is not None:
+            writer.transport.abort()
+        await super().disconnect(nowait, *args, **kwargs)  # type: ignore[misc]
+
+
+class TCPConnection(_Bounded, aredis.Connection):
+    """redis://"""
+
+
+class TLSConnection(_Bounded, aredis.SSLConnection):
+    """rediss://, certificate and host name always checked."""
+
+
+class UnixConnection(_Bounded, aredis.UnixDomainSocketConnection):
+    """unix://"""
+
+
+CLASSES: dict[str, Any] = {
+    "redis": TCPConnection,
+    "rediss": TLSConnection,
+    "unix": UnixConnection,
+}
+
+
+def new_client(
+    url: StoreURL, options: StoreOptions, greeting: Greeting, *, decode: bool, timeout_s: float | None
+) -> aredis.Redis:
+    """A redis.asyncio client over these connections; its own retries and chatter are off.
+
+    Args:
+        timeout_s: of each socket operation in seconds; None where the caller bounds the whole call.
+    """
+    pool = aredis.ConnectionPool(
+        connection_class=CLASSES[url.scheme],
+        max_connections=2 * options.max_connections,
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
+        socket_timeout=timeout_s,
+        decode_responses=decode,
+        retry=Retry(NoBackoff(), 0),
+        **arguments(url, options, greeting),
+    )
+    return aredis.Redis(connection_pool=pool)

@@ -1,0 +1,83 @@
+"""The first words on a new connection, all in one flush: protocol, password, database, the server's run id.
+
+Plain data and a generator, so that the blocking and the awaiting connection say the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis
+
+Command = tuple[str | int, ...]
+Dialogue = Generator[list[Command], list[Any], None]
+"""Yields commands that go out together; is sent their replies, refusals as exceptions."""
+
+
+class Identity:
+    """Which server is at the other end: eight bytes of its run id's SHA-256; empty when it may not be asked."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = b""
+
+    def learn(self, info: Any) -> None:
+        """Take the run id out of a reply to ``INFO server``; the newest connection wins."""
+        data = info if isinstance(info, bytes) else b""
+        self.value = b""
+        for line in data.splitlines():
+            if line.startswith(b"run_id:"):
+                self.value = hashlib.sha256(line[7:].strip()).digest()[:8]
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """What is said at the beginning.
+
+    Args:
+        name: what ``CLIENT LIST`` shows.
+        identity: told the server's run id.
+    """
+
+    db: int
+    username: str | None
+    password: str | None = field(repr=False)
+    name: str
+    identity: Identity
+
+    def dialogue(self) -> Dialogue:
+        """RESP3; RESP2 where the server refuses HELLO.
+
+        Raises:
+            redis.RedisError: the server refuses password or database.
+        """
+        replies = yield [("HELLO", 3, *self._auth("AUTH"), "SETNAME", self.name), *self._further()]
+        refusal = replies[0]
+        if isinstance(refusal, redis.AuthenticationError):
+            raise refusal
+        if isinstance(refusal, Exception):
+            replies = yield [self._auth("AUTH", short=True) or ("PING",), *self._further()]
+            if self.password is not None and isinstance(replies[0], Exception):
+                raise replies[0]
+        self._conclude(replies[1:])
+
+    def _auth(self, word: str, *, short: bool = False) -> Command:
+        if self.password is None:
+            return ()
+        user = () if short and self.username is None else (self.username or "default",)
+        return (word, *user, self.password)
+
+    def _further(self) -> list[Command]:
+        chosen: list[Command] = [("SELECT", self.db)] if self.db else []
+        return [*chosen, ("INFO", "server")]
+
+    def _conclude(self, replies: list[Any]) -> None:
+        if self.db and isinstance(replies[0], Exception):
+            raise replies[0]
+        if isinstance(replies[-1], redis.AuthenticationError):
+            raise replies[-1]
+        self.identity.learn(replies[-1])
