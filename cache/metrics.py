@@ -134,8 +134,8 @@ class CacheMetrics:
             "errors": window.errors.total(),
             "categories": {name: _category(window, name, hits[name], misses[name]) for name in names},
             "invalidations": window.invalidations.total(),
-            "seconds_avoided": sum(window.avoided_s.values()),
-            "seconds_spent": sum(window.overhead_s.values()),
+            "seconds_avoided": sum(window.avoided_s.values(), 0.0),
+            "seconds_spent": sum(window.overhead_s.values(), 0.0),
             "telemetry_dropped": window.dropped,
             "scope": "process",
             "process": os.getpid(),
@@ -151,11 +151,12 @@ class CacheMetrics:
 
 
 def _seen(figures: Figures) -> set[str]:
-    """Categories with traffic of their own."""
+    """Categories with traffic of their own; ``general`` only with lookups, since ``record_set`` names no category."""
+    looked = {category for category, *_ in figures.requests}
     tables: tuple[Iterable[tuple[Any, ...]], ...] = (
-        figures.requests, figures.writes, figures.deletes, figures.invalidations, figures.errors
+        figures.writes, figures.deletes, figures.invalidations, figures.errors
     )  # fmt: skip
-    return {labels[0] for table in tables for labels in table} - {ALL}
+    return looked | ({labels[0] for table in tables for labels in table} - {ALL, GENERAL})
 
 
 def _sets(figures: Figures) -> int:

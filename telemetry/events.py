@@ -71,13 +71,10 @@ class OperationEvent:
         """
         if n <= 0:
             return
-        key = (
-            outcome,
-            tier if outcome in _SERVED else None,
-            reason if outcome is Outcome.MISS else None,
-        )
+        served = outcome is Outcome.HIT or outcome is Outcome.STALE
+        key = (outcome, tier if served else None, reason if outcome is Outcome.MISS else None)
         self.lookups[key] = self.lookups.get(key, 0) + n
-        if outcome not in _SERVED:
+        if not served:
             return
         self.avoided_s += cost_s
         if age_s is not None:
@@ -113,13 +110,15 @@ class OperationEvent:
 
     def tier(self) -> Tier | None:
         """The farthest tier that served an operation whose outcome is hit or stale; else None."""
-        if self.outcome() not in _SERVED:
+        lookups = self.lookups
+        if len(lookups) == 1:
+            return next(iter(lookups))[1]
+        if self.outcome() not in (Outcome.HIT, Outcome.STALE):
             return None
-        tiers = {tier for _, tier, _ in self.lookups}
+        tiers = {tier for _, tier, _ in lookups}
         return Tier.REDIS if Tier.REDIS in tiers else Tier.LOCAL if Tier.LOCAL in tiers else None
 
 
-_SERVED = frozenset({Outcome.HIT, Outcome.STALE})
 _WORST_FIRST = (Outcome.ERROR, Outcome.MISS, Outcome.STALE, Outcome.BYPASS, Outcome.HIT)
 
 

@@ -101,17 +101,16 @@ class Ledger:
             self._drain()
 
     def _drain(self) -> None:
-        """Add what came in; what comes in meanwhile in this very thread waits for the next turn of the loop."""
+        """Add what came in; the lock must be held."""
         if self._busy:
+            # this very thread is adding further up its stack, and comes to the rest by itself
             return
         self._busy = True
         try:
             while self._inbox:
-                event, duration_s = self._inbox.popleft()
-                try:
-                    self._add(event, duration_s)
-                except Exception:
-                    self._figures.dropped += 1
+                self._add(*self._inbox.popleft())
+        except Exception:
+            self._figures.dropped += 1
         finally:
             self._busy = False
 

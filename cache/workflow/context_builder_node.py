@@ -1,0 +1,126 @@
+"""The workflow's first node: a task's messages, from the cache or built."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cache.core.lookup import Computed
+from cache.errors import CacheError, CacheKeyError
+from cache.key_generator import generate_context_key
+from cache.workflow.adapters import computes
+from telemetry.vocabulary import Trigger
+
+Build = Callable[[Mapping[str, Any]], Any]
+
+
+def messages_of(context: Mapping[str, Any]) -> list[Any]:
+    """The default builder: the context's own ``history`` and its ``query``, as messages."""
+    messages = list(context.get("history", ()))
+    if "query" in context:
+        messages.append({"role": "user", "content": str(context["query"])})
+    return messages
+
+
+class ContextBuilderNode:
+    """Fills ``context["messages"]``; a task's turn is built once.
+
+    Args:
+        cache_client: a ``Cache``, a ``RedisCacheClient``, any object with ``get_json`` and ``set_json``, or None.
+        build: from the context to its messages; ``messages_of`` when None.
+    """
+
+    def __init__(self, cache_client: Any = None, build: Build | None = None) -> None:
+        self._client, self._build = cache_client, build or messages_of
+
+    def execute(self, context: dict[str, Any]) -> dict[str, Any]:
+        """Look the messages up under ``task_id`` and ``turn`` (0 when absent), or build and store them.
+
+        Without a ``task_id`` nothing is cached. Empty messages are not stored. ``cache_hit`` says which it was.
+
+        Raises:
+            Exception: whatever ``build`` raised.
+        """
+        task_id, turn = context.get("task_id"), context.get("turn", 0)
+        if self._client is None or not task_id:
+            return _filled(context, self._build(context), hit=False)
+        if computes(self._client):
+            return self._through_cache(context, task_id, turn)
+        try:
+            key = generate_context_key(task_id, turn)
+        except CacheError:
+            return _filled(context, self._build(context), hit=False)
+        found = self._client.get_json(key)
+        if isinstance(found, dict) and "messages" in found:
+            return _filled(context, found["messages"], hit=True)
+        messages = self._build(context)
+        if messages:
+            self._client.set_json(key, {"messages": messages})
+        return _filled(context, messages, hit=False)
+
+    def _through_cache(self, context: dict[str, Any], task_id: str, turn: int) -> dict[str, Any]:
+        built = False
+
+        def compute() -> Computed:
+            nonlocal built
+            built = True
+            messages = self._build(context)
+            return Computed({"messages": messages}, store=bool(messages))
+
+        try:
+            value = self._client.get_or_compute("context", (task_id, turn), compute)
+        except CacheKeyError:
+            if built:
+                raise
+            return _filled(context, self._build(context), hit=False)
+        return _filled(context, value["messages"], hit=not built)
+
+    def new_message(self, task_id: str) -> int:
+        """Drop what was built for a task: a message was added. Returns how many scopes or keys that were."""
+        if self._client is None:
+            return 0
+        if computes(self._client):
+            return self._client.invalidate(tags=(f"task:{task_id}",), trigger=Trigger.MESSAGE)
+        pattern = generate_context_key(task_id, 0).rpartition(":")[0] + ":*"
+        return self._client.invalidate_pattern(pattern) if hasattr(self._client, "invalidate_pattern") else 0
+
+
+class AsyncContextBuilderNode:
+    """The twin for ``AsyncCache``; ``build`` may be a coroutine function."""
+
+    def __init__(self, cache: Any = None, build: Build | None = None) -> None:
+        self._cache, self._build = cache, build or messages_of
+
+    async def execute(self, context: dict[str, Any]) -> dict[str, Any]:
+        """As ``ContextBuilderNode.execute``."""
+        task_id, turn = context.get("task_id"), context.get("turn", 0)
+        built = False
+
+        async def compute() -> Computed:
+            nonlocal built
+            built = True
+            messages = self._build(context)
+            messages = await messages if inspect.isawaitable(messages) else messages
+            return Computed({"messages": messages}, store=bool(messages))
+
+        if self._cache is None or not task_id:
+            return _filled(context, (await compute()).value["messages"], hit=False)
+        try:
+            value = await self._cache.get_or_compute("context", (task_id, turn), compute)
+        except CacheKeyError:
+            if built:
+                raise
+            value = (await compute()).value
+        return _filled(context, value["messages"], hit=not built)
+
+    async def new_message(self, task_id: str) -> int:
+        """As ``ContextBuilderNode.new_message``."""
+        if self._cache is None:
+            return 0
+        return int(await self._cache.invalidate(tags=(f"task:{task_id}",), trigger=Trigger.MESSAGE))
+
+
+def _filled(context: dict[str, Any], messages: Any, *, hit: bool) -> dict[str, Any]:
+    context["messages"], context["cache_hit"] = messages, hit
+    return context
