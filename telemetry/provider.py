@@ -10,7 +10,7 @@ import os
 import threading
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry import metrics, trace
@@ -22,7 +22,8 @@ from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, MetricReader
 from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SimpleSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
@@ -48,12 +49,13 @@ class Telemetry:
         tracer_provider: None when another was in place, or telemetry is disabled.
         meter_provider: likewise.
         registry: what ``scrape`` shows; None without a Prometheus reader.
+        kept: every ended span, where ``keep_spans`` asked for it.
     """
 
     tracer_provider: TracerProvider | None = None
     meter_provider: MeterProvider | None = None
     registry: CollectorRegistry | None = None
-    _closing: list[threading.Thread] = field(default_factory=list)
+    kept: InMemorySpanExporter | None = None
 
     def scrape(self) -> tuple[bytes, str]:
         """The exposition and its content type; empty without a Prometheus reader."""
@@ -84,6 +86,7 @@ def setup(
     service_name: str = "glasscache",
     console: bool = False,
     prometheus: bool = True,
+    keep_spans: bool = False,
     environ: Mapping[str, str] | None = None,
 ) -> Telemetry:
     """Set tracing and metrics up for one of our own programs, and instrument the Redis client.
@@ -92,6 +95,7 @@ def setup(
         service_name: unless ``OTEL_SERVICE_NAME`` says another.
         console: print spans and metrics too.
         prometheus: keep a registry for ``scrape``.
+        keep_spans: keep every ended span in memory, for a program that shows them itself.
         environ: the variables; None takes the process's.
 
     Returns:
@@ -110,11 +114,14 @@ def setup(
     tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
     for exporter in _span_exporters(env, console=console):
         tracers.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=QUEUE, max_export_batch_size=512))
+    kept = InMemorySpanExporter() if keep_spans else None
+    if kept is not None:
+        tracers.add_span_processor(SimpleSpanProcessor(kept))
     trace.set_tracer_provider(tracers)
     metrics.set_meter_provider(meters)
     redis_instrumentation.instrument(tracers)
     _watch_pool()
-    return Telemetry(tracers, meters, registry)
+    return Telemetry(tracers, meters, registry, kept)
 
 
 def _foreign() -> bool:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy
+
 
 @dataclass(frozen=True, slots=True)
 class Passage:
@@ -46,8 +48,6 @@ def nearest(question: Any, passages: Sequence[Any], count: int) -> list[int]:
         question: float32, shape (dim,).
         passages: vectors of the same shape.
     """
-    import numpy
-
     if not passages:
         return []
     matrix = numpy.asarray(passages, dtype="float32")

