@@ -1,186 +1,203 @@
 """Switches ``opentelemetry-instrumentation-redis`` on and completes what it leaves out of the database convention.
 
 Its hooks are not called when a command raises, nor before a pipeline. So each entry point of
-redis-py is first wrapped by a wrapper of ours, and instrumented afterwards: ours then runs
-inside the CLIENT span, on success and on failure, sync and async alike.
+redis-py is first wrapped by a wrapper of ours, and instrumented afterwards: ours then runs inside
+the CLIENT span, on success and on failure, sync and async alike. Nothing raw gets into a span:
+no key, no value, no text of an exception. Imports the API and the instrumentation, never the SDK.
 """
 
 from __future__ import annotations
 
-import functools
+import importlib
 import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import wrapt
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.instrumentation.redis import RedisInstrumentor
-from opentelemetry.trace import Span, Status, StatusCode, TracerProvider
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.trace import Span, Status, StatusCode, Tracer, TracerProvider
 
-from telemetry.vocabulary import ErrorType
+from telemetry import redis_words as words
 
-_ENTRY_POINTS = (
-    ("redis.client", "Redis", ("execute_command",)),
-    ("redis.client", "Pipeline", ("execute", "immediate_execute_command")),
-    ("redis.cluster", "RedisCluster", ("execute_command",)),
-    ("redis.cluster", "ClusterPipeline", ("execute",)),
-    ("redis.asyncio.client", "Redis", ("execute_command",)),
-    ("redis.asyncio.client", "Pipeline", ("execute", "immediate_execute_command")),
-    ("redis.asyncio.cluster", "RedisCluster", ("execute_command",)),
-    ("redis.asyncio.cluster", "ClusterPipeline", ("execute",)),
+ENTRY_POINTS = (
+    ("redis.client", "Redis", "execute_command"),
+    ("redis.client", "Pipeline", "execute"),
+    ("redis.client", "Pipeline", "immediate_execute_command"),
+    ("redis.cluster", "RedisCluster", "execute_command"),
+    ("redis.cluster", "ClusterPipeline", "execute"),
+    ("redis.asyncio.client", "Redis", "execute_command"),
+    ("redis.asyncio.client", "Pipeline", "execute"),
+    ("redis.asyncio.client", "Pipeline", "immediate_execute_command"),
+    ("redis.asyncio.cluster", "RedisCluster", "execute_command"),
+    ("redis.asyncio.cluster", "ClusterPipeline", "execute"),
 )
-"""What the instrumentation wraps (0.66b2); the same, and before it."""
+"""What the instrumentation wraps (0.66b2): module, class, method."""
+
+OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
 
 _SCOPE = "opentelemetry.instrumentation.redis"
-_LONGEST_QUERY = 1024
-_MARK = "_glasscache_completes"
 
 
 def instrument(tracer_provider: TracerProvider | None = None) -> None:
     """Make a CLIENT span of every Redis command, with the stable database convention complete.
 
     An instrumentation that is on already (by ``opentelemetry-instrument``) is taken off and put
-    back on around our wrappers. Calling it again changes nothing.
+    back on around our wrappers; hooks that an application had given it are not kept. Calling it
+    again changes nothing.
+
+    Args:
+        tracer_provider: where the spans go; None takes the global one, set now or later.
+
+    Example:
+        >>> instrument()
+        >>> uninstrument()
     """
-    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "database,http")
+    if _is_ours():
+        return
+    os.environ.setdefault(OPT_IN, "database,http")
     instrumentor = RedisInstrumentor()
     if instrumentor.is_instrumented_by_opentelemetry:
-        if getattr(instrumentor, _MARK, False):
-            return
         instrumentor.uninstrument()
-    for module, owner, methods in _ENTRY_POINTS:
-        for method in methods:
-            wrapt.wrap_function_wrapper(module, f"{owner}.{method}", _complete)
-    instrumentor.instrument(tracer_provider=tracer_provider)
-    setattr(instrumentor, _MARK, True)
+    for module, owner, method in ENTRY_POINTS:
+        wrapt.wrap_function_wrapper(module, f"{owner}.{method}", _complete)
+    instrumentor.instrument(tracer_provider=_QuietProvider(tracer_provider or trace.get_tracer_provider()))
 
 
 def uninstrument() -> None:
-    """Take the instrumentation and our wrappers off."""
-    instrumentor = RedisInstrumentor()
-    if not getattr(instrumentor, _MARK, False):
+    """Take the instrumentation and our wrappers off; redis-py is then as it was."""
+    if not _is_ours():
         return
-    instrumentor.uninstrument()
-    setattr(instrumentor, _MARK, False)
-    for module, owner, methods in _ENTRY_POINTS:
-        cls = getattr(__import__(module, fromlist=[owner]), owner)
-        for method in methods:
-            wrapped = cls.__dict__.get(method)
-            if hasattr(wrapped, "__wrapped__"):
-                setattr(cls, method, wrapped.__wrapped__)
+    instrumentor = RedisInstrumentor()
+    if instrumentor.is_instrumented_by_opentelemetry:
+        instrumentor.uninstrument()
+    for module, owner, method in ENTRY_POINTS:
+        cls = getattr(importlib.import_module(module), owner)
+        if _completes(vars(cls)[method]):
+            setattr(cls, method, vars(cls)[method].__wrapped__)
+
+
+def _is_ours() -> bool:
+    """True while our wrapper is somewhere below the first entry point; redis-py itself holds the state."""
+    module, owner, method = ENTRY_POINTS[0]
+    layer = vars(getattr(importlib.import_module(module), owner))[method]
+    while layer is not None and not _completes(layer):
+        layer = getattr(layer, "__wrapped__", None)
+    return layer is not None
+
+
+def _completes(layer: Any) -> bool:
+    return getattr(layer, "_self_wrapper", None) is _complete
+
+
+class _QuietProvider(TracerProvider):
+    """A provider whose tracers record no exception: message and stack trace may hold arguments."""
+
+    def __init__(self, provider: TracerProvider) -> None:
+        self._provider = provider
+
+    def get_tracer(self, *args: Any, **kwargs: Any) -> Tracer:
+        return _QuietTracer(self._provider.get_tracer(*args, **kwargs))
+
+
+class _QuietTracer(Tracer):
+    """The tracer that the instrumentation is given; ``_fail`` says what there is to say of a failure."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self._tracer = tracer
+
+    def start_span(self, name: str, context: Context | None = None, *args: Any, **kwargs: Any) -> Span:
+        return self._tracer.start_span(name, context, *args, **kwargs)
+
+    # an API tracer is a generator function there; what it gives back is a context manager all the same
+    def start_as_current_span(self, name: str, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        quiet = {**kwargs, "record_exception": False, "set_status_on_exception": False}
+        return self._tracer.start_as_current_span(words.bounded_name(name), *args, **quiet)
 
 
 def _complete(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Run the wrapped entry point and complete the CLIENT span around it."""
     span = trace.get_current_span()
-    scope = getattr(span, "instrumentation_scope", None)
-    if scope is None or scope.name != _SCOPE or not span.is_recording():
+    if not _is_redis_span(span):
         return wrapped(*args, **kwargs)
-    commands = _commands(instance, args)
-    _begin(span, instance, commands)
+    pipeline = getattr(wrapped, "__name__", "") == "execute"
+    _begin(span, instance, words.commands(instance) if pipeline else [args], pipeline=pipeline)
     try:
         result = wrapped(*args, **kwargs)
-    except Exception as error:
+    except BaseException as error:
         _fail(span, error)
         raise
-    return _await(span, result, commands) if inspect.isawaitable(result) else _succeed(span, result, commands)
+    if inspect.isawaitable(result):
+        return _await(span, result, pipeline=pipeline)
+    return _succeed(span, result, pipeline=pipeline)
 
 
-async def _await(span: Span, result: Any, commands: Sequence[str]) -> Any:
+async def _await(span: Span, result: Any, *, pipeline: bool) -> Any:
     try:
         answer = await result
-    except Exception as error:
+    except BaseException as error:
         _fail(span, error)
         raise
-    return _succeed(span, answer, commands)
+    return _succeed(span, answer, pipeline=pipeline)
 
 
-def _commands(instance: Any, args: tuple[Any, ...]) -> list[str]:
-    """The command's name, or the names of a pipeline's."""
-    if args and isinstance(args[0], str | bytes):
-        return [_word(args[0])]
-    stack = getattr(instance, "command_stack", None) or getattr(instance, "command_queue", None) or ()
-    return [_word(_first(item)) for item in stack]
+def _is_redis_span(span: Span) -> bool:
+    """True inside a recording span of the instrumentation; never for an application's own span."""
+    scope = getattr(span, "instrumentation_scope", None)
+    return scope is not None and scope.name == _SCOPE and span.is_recording() and is_instrumentation_enabled()
 
 
-def _first(item: Any) -> Any:
-    arguments = item[0] if isinstance(item, tuple) else getattr(item, "args", ("?",))
-    return arguments[0] if arguments else "?"
-
-
-def _word(name: str | bytes) -> str:
-    return name.decode("ascii", "replace") if isinstance(name, bytes) else str(name)
-
-
-def _is_pipeline(instance: Any) -> bool:
-    return "Pipeline" in type(instance).__name__
-
-
-def _begin(span: Span, instance: Any, commands: list[str]) -> None:
-    operation = commands[0] if commands else "PIPELINE"
-    if _is_pipeline(instance) and len(commands) != 1:
-        same = len(set(commands)) == 1
-        operation = f"PIPELINE {commands[0]}" if same else "PIPELINE"
-        span.set_attribute("db.operation.batch.size", len(commands))
-        query = getattr(span, "attributes", {}).get("db.query.text", "")
-        span.set_attribute("db.query.text", "; ".join(query.splitlines())[:_LONGEST_QUERY])
+def _begin(span: Span, instance: Any, commands: list[tuple[Any, ...]], *, pipeline: bool) -> None:
+    operation = words.pipeline_operation(commands) if pipeline else words.operation(commands[0])
+    attributes: dict[str, str | int] = {
+        "db.system.name": "redis",
+        "db.operation.name": operation,
+        "db.namespace": _database(instance),
+        "db.query.text": words.query_text(commands),
+    }
+    if pipeline and len(commands) != 1:
+        attributes["db.operation.batch.size"] = len(commands)
+    span.set_attributes(attributes | _legacy_to_stable(span, attributes["db.query.text"]))
     span.update_name(operation)
-    span.set_attribute("db.operation.name", operation)
-    database = getattr(instance, "connection_pool", None)
-    number = getattr(database, "connection_kwargs", {}).get("db") if database is not None else None
-    span.set_attribute("db.namespace", str(number or 0))
-    # what the instrumentation records of an exception holds its message, and a message may hold arguments
-    span.record_exception = functools.partial(_record_class, span)  # type: ignore[method-assign]
-    span.set_status = functools.partial(_set_bare_status, type(span).set_status, span)  # type: ignore[method-assign]
 
 
-def _record_class(span: Span, error: BaseException, *_: Any, **__: Any) -> None:
-    span.add_event("exception", {"exception.type": f"{type(error).__module__}.{type(error).__qualname__}"})
+def _legacy_to_stable(span: Span, query_text: Any) -> dict[str, Any]:
+    """What an instrumentation initialised without the opt-in wrote under older names, under today's too."""
+    old = getattr(span, "attributes", None) or {}
+    if "db.statement" not in old:
+        return {}
+    renamed = (("net.peer.name", "server.address"), ("net.peer.port", "server.port"))
+    return {"db.statement": query_text} | {now: old[before] for before, now in renamed if before in old}
 
 
-def _set_bare_status(set_status: Callable[..., None], span: Span, status: Status | StatusCode, *_: Any) -> None:
-    set_status(span, Status(status.status_code if isinstance(status, Status) else status))
+def _database(instance: Any) -> str:
+    pool = getattr(instance, "connection_pool", None)
+    return str(getattr(pool, "connection_kwargs", {}).get("db") or 0)
 
 
-def _succeed(span: Span, result: Any, commands: Sequence[str]) -> Any:
+def _succeed(span: Span, result: Any, *, pipeline: bool) -> Any:
     """A pipeline's reply may hold errors that nobody raised."""
-    if len(commands) != 1 and isinstance(result, list):
+    if pipeline and isinstance(result, list):
         failed = next((item for item in result if isinstance(item, Exception)), None)
         if failed is not None:
-            _fail(span, failed)
+            _describe(span, failed)
     return result
 
 
-def _fail(span: Span, error: Exception) -> None:
-    span.set_attribute("error.type", _kind(error))
-    prefix = _prefix(error)
-    if prefix:
-        span.set_attribute("db.response.status_code", prefix)
+def _fail(span: Span, error: BaseException) -> None:
+    kind = _describe(span, error)
+    # a lost race of WATCH and a cancelled task are no failures of the server
+    if isinstance(error, Exception) and type(error).__name__ != "WatchError":
+        span.set_status(Status(StatusCode.ERROR, kind))
+        span.add_event("exception", {"exception.type": words.class_name(error)})
 
 
-def _kind(error: Exception) -> str:
-    """``timeout`` or the error's class: low in cardinality, nothing of its text."""
-    return ErrorType.TIMEOUT.value if "Timeout" in type(error).__name__ else type(error).__qualname__
-
-
-_PREFIXES = {
-    "ReadOnlyError": "READONLY",
-    "NoScriptError": "NOSCRIPT",
-    "BusyLoadingError": "LOADING",
-    "OutOfMemoryError": "OOM",
-    "NoPermissionError": "NOPERM",
-    "AuthenticationError": "WRONGPASS",
-}
-"""redis-py strips the prefix of the errors that it has classes for."""
-
-
-def _prefix(error: Exception) -> str:
-    """The error reply's first word: WRONGTYPE, NOPERM and the like."""
-    known = _PREFIXES.get(type(error).__name__)
-    if known is not None:
-        return known
-    if type(error).__name__ != "ResponseError":
-        return ""
-    # redis-py puts a pipeline's command, arguments and all, before the server's own words
-    word = str(error).rpartition("caused error: ")[2].partition(" ")[0]
-    return word if word.isascii() and word.isalpha() and word.isupper() and len(word) <= 16 else "ERR"
+def _describe(span: Span, error: BaseException) -> str:
+    kind, code = words.error_type(error), words.status_code(error)
+    span.set_attribute("error.type", kind)
+    if code:
+        span.set_attribute("db.response.status_code", code)
+    return kind
