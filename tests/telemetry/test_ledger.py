@@ -99,7 +99,7 @@ def test_a_repeated_state_of_a_breaker_is_no_transition() -> None:
     ledger = Ledger()
     states = [BreakerState.CLOSED, BreakerState.OPEN, BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.CLOSED]
     assert [ledger.breaker("redis", state) for state in states] == [False, True, False, True, True]
-    assert ledger.figures().transitions == {state: 1 for state in BreakerState}
+    assert ledger.figures().transitions == dict.fromkeys(BreakerState, 1)
 
 
 def test_the_names_of_stores_are_bounded() -> None:

@@ -104,7 +104,7 @@ def test_whatever_an_event_says_only_legal_series_come_out() -> None:
 def test_the_buckets_go_from_10_us_to_10_s_in_1_25_5_steps() -> None:
     """Durations have a bucket boundary at 10 µs, then 1-2.5-5 steps to 10 s."""
     steps = [step * 10.0**power for power in range(-5, 1) for step in (1, 2.5, 5)]
-    assert schema.DURATION_BUCKETS == pytest.approx((*steps, 10.0))
+    assert pytest.approx((*steps, 10.0)) == schema.DURATION_BUCKETS
 
 
 def test_labels_in_prometheus_have_underscores() -> None:
