@@ -84,6 +84,11 @@ class AsyncCache:
         """The categories and what each promises."""
         return self._engine.policies
 
+    @property
+    def pending(self) -> bool:
+        """True while an invalidation waits for the store to come back."""
+        return bool(self._engine.pending)
+
     async def get(self, category: str, key: Any, *, tags: Sequence[str] = ()) -> Any:
         """The value under a key.
 

@@ -85,6 +85,11 @@ class Cache:
         """The categories and what each promises."""
         return self._engine.policies
 
+    @property
+    def pending(self) -> bool:
+        """True while an invalidation waits for the store to come back."""
+        return bool(self._engine.pending)
+
     def get(self, category: str, key: Any, *, tags: Sequence[str] = ()) -> Any:
         """The value under a key.
 

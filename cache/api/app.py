@@ -1,0 +1,67 @@
+"""The application: FastAPI over one async cache."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from cache.api import problems
+from cache.api.routes import cache_routes, probe_routes
+from cache.async_layer import AsyncCache
+from cache.metrics import CacheMetrics
+
+Scrape = Callable[[], tuple[bytes, str]]
+
+_ABOUT = "Health, metrics and invalidation of the cache. Errors are application/problem+json with a stable `code`."
+
+
+def no_scrape() -> tuple[bytes, str]:
+    """The exposition where no Prometheus reader was set up."""
+    return b"", "text/plain; version=1.0.0; charset=utf-8"
+
+
+def create_app(
+    cache: AsyncCache,
+    metrics: CacheMetrics,
+    *,
+    token: str = "",
+    scrape: Scrape = no_scrape,
+) -> FastAPI:
+    """The API over a cache, which it closes at its end.
+
+    Args:
+        cache: what is asked and invalidated.
+        metrics: whose figures are shown.
+        token: bearer token of ``/cache/invalidate`` and ``/cache/explain``; empty refuses both.
+        scrape: gives the Prometheus exposition and its content type.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await cache.aclose()
+
+    app = FastAPI(title="glasscache", version=version("glasscache"), description=_ABOUT, lifespan=lifespan)
+    app.include_router(cache_routes(cache, metrics, token))
+    probe_routes(app, scrape)
+    problems.install(app)
+    _document(app)
+    return app
+
+
+def _document(app: FastAPI) -> None:
+    """Put the problem's schema into the OpenAPI document, and take FastAPI's own error schemas out."""
+    original = app.openapi
+
+    def openapi() -> dict[str, object]:
+        document = original()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas["Problem"] = problems.Problem.model_json_schema()
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

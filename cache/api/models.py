@@ -1,0 +1,105 @@
+"""The JSON of the API, field by field; the OpenAPI document is made from this."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Percentiles(BaseModel):
+    """Durations in seconds; null before the first one."""
+
+    p50: float | None = Field(description="Median, seconds.")
+    p95: float | None = Field(description="95th percentile, seconds.")
+    p99: float | None = Field(description="99th percentile, seconds.")
+
+
+class CategoryMetrics(BaseModel):
+    """One category's figures."""
+
+    model_config = ConfigDict(extra="allow")
+
+    hits: int = Field(description="Lookups answered by a fresh entry.")
+    misses: int = Field(description="Lookups that found nothing; errors, bypasses and stale answers are none.")
+    hit_rate: str = Field(description='hits / (hits + misses) as a text, such as "77.99%".')
+    miss_reasons: dict[str, int] = Field(description="Misses by reason: cold, expired, invalidated, changed, ...")
+    stale: int = Field(description="Expired entries that were served on purpose.")
+    bypass: int = Field(description="Lookups while caching was disabled, or of what cannot be cached.")
+    errors: int = Field(description="Operations that met trouble with the store.")
+    sets: int = Field(description="Writes that were stored.")
+    writes: dict[str, int] = Field(description="Writes by result: stored, refused, dropped, too_large.")
+    deletes: int = Field(description="Keys removed one by one.")
+    invalidations: int = Field(description="Scopes and patterns made invalid.")
+    hit_seconds: Percentiles = Field(description="Duration of operations that hit.")
+    miss_seconds: Percentiles = Field(description="Duration of operations that missed, computation included.")
+    compute_seconds: Percentiles = Field(description="Duration of the computations.")
+    seconds_avoided: float = Field(description="Seconds of computation that the hits saved.")
+    seconds_spent: float = Field(description="Seconds that the cache itself cost.")
+    bytes_stored: int = Field(description="Bytes of the entries that were written.")
+
+
+class Metrics(BaseModel):
+    """The figures of this process since `since`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    total_requests: int = Field(description="hits + misses.")
+    hits: int = Field(description="Lookups answered by a fresh entry.")
+    misses: int = Field(description="Lookups that found nothing.")
+    hit_rate: str = Field(description='hits / (hits + misses) as a text, such as "77.99%".')
+    sets: int = Field(description="Writes that were stored.")
+    deletes: int = Field(description="Keys removed by delete; invalidations stand apart.")
+    errors: int = Field(description="Operations that met trouble with the store.")
+    categories: dict[str, CategoryMetrics] = Field(description="The categories that have seen an operation.")
+    scope: str = Field(description="`process`: the figures of the process that answers.")
+    process: int = Field(description="Its process id.")
+    workers: int = Field(description="How many processes the figures are of.")
+    complete: bool = Field(description="False when a worker's figures are missing.")
+    since: float = Field(description="When counting began or was reset, seconds since the epoch.")
+
+
+class Health(BaseModel):
+    """The store's health; the answer is 200 whatever it says."""
+
+    model_config = ConfigDict(extra="allow")
+
+    enabled: bool = Field(description="False when CACHE_ENABLED switches caching off.")
+    connected: bool = Field(description="True when the store answered.")
+    message: str = Field(description="The same in words.")
+    hits: int | None = Field(None, description="The server's keyspace hits, server-wide; absent unless connected.")
+    misses: int | None = Field(None, description="The server's keyspace misses; absent unless connected.")
+
+
+class Invalidated(BaseModel):
+    """What an invalidation did."""
+
+    deleted: int = Field(description="How many keys went; with dry_run, how many would.")
+    pattern: str = Field(description="The pattern, as it was given.")
+    dry_run: bool = Field(description="True when nothing was changed.")
+    complete: bool = Field(description="False when the store was in trouble: it is carried out when it is back.")
+
+
+class Explained(BaseModel):
+    """Where a key is and why it would hit or miss."""
+
+    category: str = Field(description="The key's category.")
+    digest: str = Field(description="First 16 hex of the key's SHA-256, as spans carry it.")
+    outcome: str = Field(description="What a lookup would be now: hit, miss, error or bypass.")
+    miss_reason: str | None = Field(description="Why it would miss.")
+    tier: str | None = Field(description="Where the value is.")
+    age_s: float | None = Field(description="Seconds since the entry was made.")
+    ttl_s: float | None = Field(description="Seconds until its logical expiry; negative once passed.")
+    kept_s: float | None = Field(description="Seconds until Redis drops it.")
+    size_bytes: int = Field(description="Bytes in Redis.")
+    compressed: bool = Field(description="True when its payload is compressed.")
+    cost_s: float = Field(description="Seconds that its computation took.")
+    tags: list[str] = Field(description="Tags that can invalidate it.")
+    files: int = Field(description="How many files it was made from.")
+    policy_ttl_s: float = Field(description="The category's TTL, seconds.")
+    error: str | None = Field(description="The trouble with the store.")
+    breaker: str = Field(description="State of the store's breaker.")
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: str = Field(description="`ok`.")

@@ -1,0 +1,112 @@
+"""The routes: health, metrics, invalidation and explanation, as the specification and the contract say."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, FastAPI, Query, Response
+from fastapi.responses import JSONResponse
+
+from cache.api.auth import token_guard
+from cache.api.models import Alive, Explained, Health, Invalidated, Metrics
+from cache.api.problems import ProblemError, responses
+from cache.async_layer import AsyncCache
+from cache.metrics import CacheMetrics
+from telemetry.vocabulary import Trigger
+
+LONGEST_KEY = 2048
+_PART = r"[A-Za-z0-9._~%:?-]{1,64}"
+
+
+def pattern_of(prefixes: list[str]) -> str:
+    """The patterns that the API takes: a known prefix, then names with at most five stars, none next to another."""
+    return rf"^(?:{'|'.join(prefixes)}):(?:\*|{_PART}\*?(?:{_PART}\*?){{0,4}})$"
+
+
+def cache_routes(cache: AsyncCache, metrics: CacheMetrics, token: str) -> APIRouter:
+    """``/cache/*``."""
+    router = APIRouter(prefix="/cache", tags=["cache"])
+    guard = Depends(token_guard(token))
+    prefixes = sorted(cache.policies.prefixes)
+    categories = sorted(cache.policies)
+
+    @router.get("/health", response_model=Health, response_model_exclude_none=True)
+    async def health() -> dict[str, Any]:
+        """The store's health. 200 whatever it says."""
+        return await cache.health()
+
+    @router.get("/metrics", response_model=Metrics)
+    async def json_metrics() -> JSONResponse:
+        """What the cache did in this process."""
+        return JSONResponse(metrics.summary())
+
+    @router.post("/invalidate", response_model=Invalidated, dependencies=[guard], responses=responses(401, 403, 422))
+    async def invalidate(
+        pattern: Annotated[
+            str,
+            Query(
+                max_length=512,
+                pattern=pattern_of(prefixes),
+                description="A category's prefix, then names and stars: `context:task-1:*`, `tool:read_file:*`, `prompt:*`.",
+                examples=["context:task-1:*"],
+            ),
+        ],
+        dry_run: Annotated[bool, Query(description="Only count the keys.")] = False,
+    ) -> dict[str, Any]:
+        """Drop the keys that match, and make entries and writes in flight under them invalid."""
+        deleted = await cache.invalidate(pattern=pattern, trigger=Trigger.ADMIN, dry_run=dry_run)
+        return {"deleted": deleted, "pattern": pattern, "dry_run": dry_run, "complete": not cache.pending}
+
+    @router.get("/explain", response_model=Explained, dependencies=[guard], responses=responses(401, 403, 422))
+    async def explain(
+        category: Annotated[str, Query(max_length=32, json_schema_extra={"enum": categories})],
+        key: Annotated[
+            str,
+            Query(
+                min_length=1,
+                max_length=LONGEST_KEY,
+                description='The key as JSON, such as `["task-1", 5]`, or as plain text.',
+                examples=['["task-1", 5]'],
+            ),
+        ],
+    ) -> dict[str, Any]:
+        """Where a key is and why it would miss; counts no request."""
+        if category not in cache.policies:
+            raise ProblemError(422, "unknown_category", f"there are {', '.join(categories)}")
+        return (await cache.explain(category, read_key(key))).as_dict()
+
+    return router
+
+
+def read_key(text: str) -> Any:
+    """A key out of its text: JSON where it is JSON, else the text itself."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+
+
+def probe_routes(app: FastAPI, scrape: Any) -> None:
+    """``/live``, ``/ready`` and ``/metrics``, which do not depend on the store."""
+
+    @app.get("/live", response_model=Alive, tags=["probes"])
+    async def live() -> dict[str, str]:
+        """The process answers."""
+        return {"status": "ok"}
+
+    @app.get("/ready", response_model=Alive, tags=["probes"])
+    async def ready() -> dict[str, str]:
+        """The process can serve; a cache without its store still does."""
+        return {"status": "ok"}
+
+    @app.get(
+        "/metrics",
+        response_class=Response,
+        tags=["probes"],
+        responses={200: {"description": "Prometheus exposition.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
+    async def prometheus() -> Response:
+        """The metrics for Prometheus."""
+        body, content_type = scrape()
+        return Response(body, headers={"content-type": content_type})

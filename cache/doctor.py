@@ -1,0 +1,188 @@
+"""The doctor: looks at settings, server, rights, memory, clock and Collector, and names each finding's cure."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from cache.clock import Deadline, SystemClock
+from cache.core.health import parse_info
+from cache.core.steps import Call, Lua, RunScript, StoreStep
+from cache.errors import SettingsError, StoreError
+from cache.settings import Settings
+from cache.stores.connect import open_store
+from cache.stores.contract import Store
+from cache.stores.embedded import EmbeddedServer
+from cache.stores.options import StoreOptions
+from telemetry.vocabulary import ErrorType
+
+PATIENCE_S = 2.0
+"""Deadline of each question: a doctor may take longer than a cache."""
+
+_PROBE = Lua("probe", "return redis.call('SET', KEYS[1], '1', 'PX', 1000) and 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Args:
+        level: ok, warn or fail.
+        what: what was looked at.
+        found: what it is.
+        cure: what to change; empty when all is well.
+    """
+
+    level: str
+    what: str
+    found: str
+    cure: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """The same for JSON."""
+        return asdict(self)
+
+
+def examine(environ: dict[str, str] | None = None) -> list[Finding]:
+    """Look at everything that can be looked at; what depends on a broken thing is left out."""
+    try:
+        settings = Settings.load()
+    except SettingsError as error:
+        return [Finding("fail", "settings", str(error), "correct the variable")]
+    findings = [Finding("ok", "settings", "complete")]
+    if not settings.enabled:
+        findings.append(Finding("warn", "caching", "disabled", "set CACHE_ENABLED=true"))
+    findings += _examine_store(settings)
+    findings += _collector(os.environ if environ is None else environ)  # type: ignore[arg-type]
+    return findings
+
+
+def _examine_store(settings: Settings) -> list[Finding]:
+    url, server = settings.redis_url.get_secret_value(), None
+    try:
+        if url.startswith("embedded:"):
+            server = EmbeddedServer().start()
+            url = server.url
+        store = open_store(url, StoreOptions(), on_breaker=lambda _store, _state: None, clock=SystemClock())
+    except Exception as error:
+        return [Finding("fail", "store", str(error), "correct REDIS_URL, or install what it needs")]
+    try:
+        return list(_questions(store, settings.namespace))
+    finally:
+        store.close()
+        if server is not None:
+            server.stop()
+
+
+def _ask(store: Store, *args: str) -> Any:
+    return store.execute(Call(args, Deadline(SystemClock(), PATIENCE_S)))
+
+
+def _questions(store: Store, namespace: str) -> Iterator[Finding]:
+    try:
+        _ask(store, "PING")
+    except StoreError as trouble:
+        yield Finding("fail", "connection", trouble.kind.value, _CURES.get(trouble.kind, "start the server"))
+        return
+    yield Finding("ok", "connection", "answers")
+    try:
+        info = parse_info(_ask(store, "INFO"))
+    except StoreError as trouble:
+        info = {}
+        yield Finding("warn", "INFO", trouble.kind.value, "allow +info: without it a restart from disk goes unseen")
+    yield from _server(info)
+    yield from _memory(info)
+    yield from _rights(store, f"{namespace}:" if namespace else "")
+    yield from _clock(store)
+
+
+_CURES = {
+    ErrorType.AUTH: "correct the user or password in REDIS_URL",
+    ErrorType.TIMEOUT: "the server is reached and does not answer, or a firewall drops its packets",
+    ErrorType.REFUSED: "start the server, or correct host and port in REDIS_URL",
+    ErrorType.LOADING: "wait: the server is loading its data",
+    ErrorType.NOPERM: "allow +ping +get +mget +set +eval +evalsha +scan +unlink +del +info to this user",
+    ErrorType.PROTOCOL: "something else than Redis or Valkey listens there",
+}
+
+
+def _server(info: dict[str, str]) -> Iterator[Finding]:
+    valkey, redis = info.get("valkey_version"), info.get("redis_version", "")
+    version = valkey or redis
+    if not version:
+        return
+    name, oldest = ("Valkey", 8) if valkey else ("Redis", 7)
+    major = int(version.partition(".")[0]) if version.partition(".")[0].isdigit() else 0
+    if major < oldest:
+        yield Finding("fail", "server", f"{name} {version}", f"use Redis 7 or later, or Valkey 8 or later")
+    else:
+        yield Finding("ok", "server", f"{name} {version}")
+
+
+def _memory(info: dict[str, str]) -> Iterator[Finding]:
+    policy, limit = info.get("maxmemory_policy", ""), int(info.get("maxmemory", "0") or 0)
+    if not policy:
+        return
+    if limit == 0:
+        yield Finding("warn", "memory", "no maxmemory", "CONFIG SET maxmemory 256mb, or the cache may fill the machine")
+    elif policy == "noeviction":
+        yield Finding("fail", "memory", policy, "CONFIG SET maxmemory-policy allkeys-lru: a full server refuses writes")
+    elif not policy.startswith("allkeys"):
+        yield Finding("warn", "memory", policy, "CONFIG SET maxmemory-policy allkeys-lru")
+    else:
+        yield Finding("ok", "memory", f"{limit >> 20} MiB, {policy}")
+
+
+def _rights(store: Store, prefix: str) -> Iterator[Finding]:
+    """Each command that the cache needs, on a key of its own namespace that lives one second."""
+    key, deadline = f"{prefix}prompt:doctor", Deadline(SystemClock(), PATIENCE_S)
+    needed: tuple[tuple[str, StoreStep], ...] = (
+        ("SET", Call(("SET", key, "1", "PX", 1000), deadline)),
+        ("GET", Call(("GET", key), deadline)),
+        ("MGET", Call(("MGET", key), deadline)),
+        ("EVAL", RunScript(_PROBE, [key], [], deadline)),
+        ("SCAN", Call(("SCAN", "0", "MATCH", f"{prefix}prompt:doctor", "COUNT", 1), deadline)),
+        ("UNLINK", Call(("UNLINK", key), deadline)),
+        ("DEL", Call(("DEL", key), deadline)),
+    )
+    missing = []
+    for name, step in needed:
+        try:
+            store.execute(step)
+        except StoreError as trouble:
+            missing.append(f"{name} ({trouble.kind.value})")
+    if missing:
+        yield Finding("fail", "rights", ", ".join(missing), "ACL SETUSER: allow these commands on the cache's keys")
+    else:
+        yield Finding("ok", "rights", "every command that the cache needs")
+
+
+def _clock(store: Store) -> Iterator[Finding]:
+    try:
+        reply = _ask(store, "TIME")
+        apart = abs(time.time() - (int(reply[0]) + int(reply[1]) / 1e6))
+    except (StoreError, TypeError, ValueError, IndexError):
+        return
+    if apart > 1.0:
+        yield Finding("warn", "clock", f"{apart:.1f} s from the server's", "run a time service: ages and TTLs are off by it")
+    else:
+        yield Finding("ok", "clock", f"{apart * 1000:.0f} ms from the server's")
+
+
+def _collector(environ: dict[str, str]) -> Iterator[Finding]:
+    endpoint = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+    if not endpoint:
+        yield Finding("ok", "collector", "none is set (OTEL_EXPORTER_OTLP_ENDPOINT)")
+        return
+    parts = urlsplit(endpoint)
+    try:
+        socket.create_connection((parts.hostname or "localhost", parts.port or 4318), PATIENCE_S).close()
+    except (OSError, ValueError) as error:
+        yield Finding("warn", "collector", type(error).__name__, "start it, or correct OTEL_EXPORTER_OTLP_ENDPOINT")
+    else:
+        yield Finding("ok", "collector", "reached")
