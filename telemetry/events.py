@@ -71,8 +71,8 @@ class OperationEvent:
         """
         if n <= 0:
             return
-        served = outcome is Outcome.HIT or outcome is Outcome.STALE
-        key = (outcome, tier if served else None, reason if outcome is Outcome.MISS else None)
+        served = outcome in _SERVED
+        key = (outcome, tier if served else None, reason if outcome is _MISS else None)
         self.lookups[key] = self.lookups.get(key, 0) + n
         if not served:
             return
@@ -113,12 +113,15 @@ class OperationEvent:
         lookups = self.lookups
         if len(lookups) == 1:
             return next(iter(lookups))[1]
-        if self.outcome() not in (Outcome.HIT, Outcome.STALE):
+        if self.outcome() not in _SERVED:
             return None
         tiers = {tier for _, tier, _ in lookups}
         return Tier.REDIS if Tier.REDIS in tiers else Tier.LOCAL if Tier.LOCAL in tiers else None
 
 
+# bound once: ``looked`` is on the path of every hit
+_MISS = Outcome.MISS
+_SERVED = frozenset({Outcome.HIT, Outcome.STALE})
 _WORST_FIRST = (Outcome.ERROR, Outcome.MISS, Outcome.STALE, Outcome.BYPASS, Outcome.HIT)
 
 

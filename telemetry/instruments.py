@@ -47,6 +47,7 @@ class Instruments:
 
     def __init__(self, meter: Meter, ledger: Ledger) -> None:
         self._ledger = ledger
+        self._known: dict[tuple[str | None, ...], dict[str, str]] = {}
         for metric, table in _TABLES:
             make = meter.create_observable_gauge if metric.kind is Kind.GAUGE else meter.create_observable_counter
             make(metric.name, [self._callback(metric, table)], metric.unit, metric.description)
@@ -57,19 +58,19 @@ class Instruments:
 
     def record(self, event: OperationEvent, category: str, duration_s: float) -> None:
         """Record an operation's histograms; its span must be current, or exemplars are lost."""
-        labels = {
-            schema.CATEGORY: category,
-            schema.OPERATION: event.operation.value,
-            schema.OUTCOME: event.outcome().value,
-        }
-        tier = event.tier()
-        if tier is not None:
-            labels[schema.TIER] = tier.value
+        labels = self._labels(category, event.operation, event.outcome(), event.tier())
         self._duration.record(max(0.0, duration_s), labels)
         for size in event.sizes:
             self._size.record(size, {schema.CATEGORY: category})
         for age_s in event.ages_s:
             self._age.record(age_s, {schema.CATEGORY: category})
+
+    def _labels(self, *words: str | None) -> dict[str, str]:
+        """The labels of a duration, made once for each of the label sets that can exist."""
+        labels = self._known.get(words)
+        if labels is None:
+            labels = self._known[words] = _attributes(schema.OPERATION_DURATION, words)
+        return labels
 
     def computed(self, category: str, seconds: float, error: ErrorType | None) -> None:
         """Record one computation; its span must be current."""

@@ -118,8 +118,9 @@ class Ledger:
         category, operation, figures = self.known(event.category), event.operation, self._figures
         for (outcome, tier, reason), n in event.lookups.items():
             figures.requests[category, operation, outcome, tier, reason] += n
-        for result, n in event.writes.items():
-            figures.writes[category, result] += n
+        if event.writes:
+            for result, n in event.writes.items():
+                figures.writes[category, result] += n
         if event.deletes:
             figures.deletes[category, event.trigger or Trigger.API] += event.deletes
         if event.invalidations:

@@ -100,10 +100,11 @@ def test_name_unit_type_and_attribute_keys_are_the_schemas(
 ) -> None:
     """What the SDK collects has the schema's type, unit and description, and only its attribute keys, as text."""
     work(recorder)
-    found = metrics_of(reader)[metric.name]
+    found: Any = metrics_of(reader)[metric.name]
     assert (found.unit, found.description) == (metric.unit, metric.description)
     expected = {Kind.COUNTER: Sum, Kind.GAUGE: Gauge, Kind.HISTOGRAM: SDKHistogram}[metric.kind]
-    assert type(found.data) is expected
+    made = type(found.data)
+    assert made is expected
     assert metric.kind is not Kind.COUNTER or found.data.is_monotonic
     for point in found.data.data_points:
         assert set(point.attributes) <= set(metric.attributes)

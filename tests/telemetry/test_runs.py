@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+from collections.abc import Generator
 
 import pytest
 from opentelemetry.trace import StatusCode
@@ -96,7 +97,7 @@ def test_a_run_left_in_another_context_is_no_error() -> None:
     captured = Captured()
     recorder = captured.recorder()
 
-    def running():  # type: ignore[no-untyped-def]
+    def running() -> Generator[None, None, None]:
         with runs.run(recorder):
             work(recorder)
             yield

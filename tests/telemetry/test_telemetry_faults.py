@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ from opentelemetry.trace import NoOpTracerProvider, TracerProvider
 from telemetry import runs
 from telemetry.recorder import Recorder
 from telemetry.vocabulary import Operation, Outcome, Tier
+
+ROOT = str(Path(__file__).parents[2])
 
 
 class Fault(RuntimeError):
@@ -168,9 +171,34 @@ print(figures.requests.total(), figures.dropped, any(name.startswith("openteleme
 @pytest.mark.parametrize(("sdk", "expected"), [(False, "1 0 False"), (True, "1 0 True")])
 def test_without_the_sdk_and_with_it_disabled_everything_is_counted(sdk: bool, expected: str) -> None:
     """A fresh process counts without importing the SDK, and with OTEL_SDK_DISABLED=true."""
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    environment = {**os.environ, "OTEL_SDK_DISABLED": "true", "PYTHONPATH": root}
+    environment = {**os.environ, "OTEL_SDK_DISABLED": "true", "PYTHONPATH": ROOT}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(sdk=sdk)], env=environment, capture_output=True, text=True, timeout=60
     )
     assert (done.stdout.strip(), "Traceback" in done.stderr) == (expected, False), done.stderr
+
+
+LATE = """
+from opentelemetry import metrics, trace
+from telemetry.recorder import Recorder
+from telemetry.vocabulary import Operation, Outcome
+recorder = Recorder()
+with recorder.operation("tool", Operation.GET) as event:
+    event.looked(Outcome.MISS)
+from telemetry.testing import Captured
+captured = Captured()
+trace.set_tracer_provider(captured.tracer_provider)
+metrics.set_meter_provider(captured.meter_provider)
+with recorder.operation("tool", Operation.GET) as event:
+    event.looked(Outcome.MISS)
+durations = captured.points("cache.operation.duration").values()
+print(int(captured.value("cache.requests")), len(captured.spans()), sum(point.count for point in durations))
+"""
+
+
+def test_providers_that_are_set_later_are_found() -> None:
+    """Counters know of what was counted before the application set its providers; spans begin with them."""
+    done = subprocess.run(
+        [sys.executable, "-c", LATE], env={**os.environ, "PYTHONPATH": ROOT}, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == "2 1 1", done.stderr
