@@ -28,8 +28,9 @@ def serve(settings: Settings, host: str, port: int) -> int:
     cache = AsyncCache.from_settings(settings)
     app = create_app(cache, get_metrics(), token=settings.api_token.get_secret_value(), scrape=handle.scrape)
     instrument_fastapi(app)
+    # no access log: a query may hold a key, and every request is a span without one
     try:
-        uvicorn.run(app, host=host, port=port, log_config=None, server_header=False, timeout_graceful_shutdown=3)
+        uvicorn.run(app, host=host, port=port, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=3)
     finally:
         handle.shutdown()
     return 0

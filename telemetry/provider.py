@@ -1,16 +1,18 @@
-"""Sets the SDK up for our own programs, from the standard ``OTEL_*`` variables; nothing else touches the SDK.
+"""Sets the SDK up for our own programs, from the standard ``OTEL_*`` variables; the one place that sets a global.
 
-As a library glasscache uses the API only: under ``opentelemetry-instrument`` or an
-application's own providers, ``setup`` leaves them in place and only switches Redis on.
+As a library glasscache uses the API only. Under ``opentelemetry-instrument``, or an application's
+own providers, ``setup`` leaves them in place and only switches Redis on. Call it once in each
+worker, after the fork: a child exports the counts of a parent that has recorded before it.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
-import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from opentelemetry import metrics, trace
@@ -22,63 +24,70 @@ from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, MetricReader
 from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SimpleSpanProcessor, SpanExporter
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from prometheus_client import CollectorRegistry
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
+from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from redis.observability import MetricGroup, OTelConfig, attributes, get_observability_instance
 
 from telemetry import redis as redis_instrumentation
+from telemetry.otel_settings import OtelSettings
 
-EXPORT_TIMEOUT_S = 2.0
-"""A Collector that does not answer may not hold the process's end."""
+EXIT_S = 0.8
+"""How long the end of the process may take when a Collector does not answer."""
 
-EXPORT_INTERVAL_MS = 15_000
-"""The same as Grafana's time interval; the SDK's default of 60 s is too slow for who watches."""
+UNTRACED_URLS = r"/live$,/ready$,//[^/]+/metrics$"
+"""Probes and scrapes make no spans; ``/cache/metrics`` does."""
 
-QUEUE = 16_384
-"""Spans that wait for the exporter; beyond it the SDK drops them and counts that."""
-
-_POOL_METRICS = ("db.client.connection.*", "redis.client.*")
+_HANDLE = "_glasscache_telemetry"
 
 
 @dataclass(slots=True)
 class Telemetry:
-    """What ``setup`` made, to be shut down at the end.
+    """The providers in force, to be scraped and, those that are ours, to be shut down.
 
     Args:
-        tracer_provider: None when another was in place, or telemetry is disabled.
+        tracer_provider: ours, or the one that was in place before.
         meter_provider: likewise.
-        registry: what ``scrape`` shows; None without a Prometheus reader.
-        kept: every ended span, where ``keep_spans`` asked for it.
+        prometheus_registry: what ``scrape`` shows; None without a Prometheus reader.
+        own: the providers that ``setup`` made.
     """
 
-    tracer_provider: TracerProvider | None = None
-    meter_provider: MeterProvider | None = None
-    registry: CollectorRegistry | None = None
-    kept: InMemorySpanExporter | None = None
+    tracer_provider: trace.TracerProvider
+    meter_provider: metrics.MeterProvider
+    prometheus_registry: CollectorRegistry | None = None
+    own: tuple[TracerProvider | MeterProvider, ...] = ()
+    _ended: threading.Event = field(default_factory=threading.Event)
 
     def scrape(self) -> tuple[bytes, str]:
-        """The exposition and its content type; empty without a Prometheus reader."""
-        return (generate_latest(self.registry) if self.registry is not None else b""), CONTENT_TYPE_LATEST
+        """The exposition in Prometheus's text format, and its content type; empty without a Prometheus reader."""
+        registry = self.prometheus_registry
+        return (b"" if registry is None else generate_latest(registry)), CONTENT_TYPE_LATEST
 
-    def flush(self, seconds: float = EXPORT_TIMEOUT_S) -> None:
-        """Export what is there, for ``seconds`` at most."""
-        self._within([provider.force_flush for provider in self._providers()], seconds)
+    def force_flush(self, seconds: float = EXIT_S) -> bool:
+        """Export what is there.
 
-    def shutdown(self, seconds: float = 1.0) -> None:
-        """Export what is there and end, for ``seconds`` at most, whether or not a Collector answers."""
-        self._within([provider.shutdown for provider in self._providers()], seconds)
+        Args:
+            seconds: how long that may take in all.
 
-    def _providers(self) -> list[Any]:
-        return [provider for provider in (self.tracer_provider, self.meter_provider) if provider is not None]
+        Returns:
+            False when time ran out.
+        """
+        return _within(seconds, [provider.force_flush for provider in self.own])
 
-    @staticmethod
-    def _within(calls: list[Any], seconds: float) -> None:
-        threads = [threading.Thread(target=call, daemon=True) for call in calls]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(seconds)
+    def shutdown(self, seconds: float = EXIT_S) -> bool:
+        """Export what is there and end; a second call does nothing.
+
+        Args:
+            seconds: how long that may take in all; what is not out by then is lost.
+
+        Returns:
+            False when time ran out.
+        """
+        if self._ended.is_set():
+            return True
+        self._ended.set()
+        atexit.unregister(self.shutdown)
+        return _within(seconds, [provider.shutdown for provider in self.own])
 
 
 def setup(
@@ -86,101 +95,155 @@ def setup(
     service_name: str = "glasscache",
     console: bool = False,
     prometheus: bool = True,
-    keep_spans: bool = False,
+    otlp: bool | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Telemetry:
     """Set tracing and metrics up for one of our own programs, and instrument the Redis client.
 
     Args:
-        service_name: unless ``OTEL_SERVICE_NAME`` says another.
+        service_name: unless ``OTEL_SERVICE_NAME`` or ``OTEL_RESOURCE_ATTRIBUTES`` has another.
         console: print spans and metrics too.
-        prometheus: keep a registry for ``scrape``.
-        keep_spans: keep every ended span in memory, for a program that shows them itself.
-        environ: the variables; None takes the process's.
+        prometheus: keep a registry for ``scrape``; ``OTEL_METRICS_EXPORTER=none`` overrules it.
+        otlp: True exports over HTTP, to localhost where no endpoint is named; False never does;
+            None does so where ``OTEL_EXPORTER_OTLP_ENDPOINT`` or ``OTEL_*_EXPORTER`` asks for it.
+        environ: the variables that we read; None takes the process's.
 
     Returns:
-        The handle to scrape and to shut down. OTLP goes out only where an endpoint is named.
+        The handle. A second call returns the first one's.
+
+    Example:
+        >>> handle = setup(environ={"OTEL_SDK_DISABLED": "true"})
+        >>> handle.scrape()[0]
+        b''
     """
     env = os.environ if environ is None else environ
-    if env.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
-        return Telemetry()
-    if _foreign():
-        redis_instrumentation.instrument()
-        return Telemetry()
+    settings = OtelSettings.from_mapping(
+        env, service_name=service_name, console=console, prometheus=prometheus, otlp=otlp
+    )
+    if settings.disabled:
+        return Telemetry(trace.NoOpTracerProvider(), metrics.NoOpMeterProvider())
+    os.environ.setdefault(redis_instrumentation.OPT_IN, "database,http")
     os.environ.setdefault("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED", "true")
-    resource = _resource(service_name, env)
-    registry = CollectorRegistry() if prometheus else None
-    meters = MeterProvider(_readers(env, registry, console=console), resource, views=_views(), shutdown_on_exit=False)
-    tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
-    for exporter in _span_exporters(env, console=console):
-        tracers.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=QUEUE, max_export_batch_size=512))
-    kept = InMemorySpanExporter() if keep_spans else None
-    if kept is not None:
-        tracers.add_span_processor(SimpleSpanProcessor(kept))
-    trace.set_tracer_provider(tracers)
-    metrics.set_meter_provider(meters)
-    redis_instrumentation.instrument(tracers)
-    _watch_pool()
-    return Telemetry(tracers, meters, registry, kept)
+    earlier = getattr(metrics.get_meter_provider(), _HANDLE, None)
+    if isinstance(earlier, Telemetry):
+        return earlier
+    telemetry = _install(settings)
+    redis_instrumentation.instrument(telemetry.tracer_provider)
+    _watch_pools()
+    return telemetry
 
 
-def _foreign() -> bool:
-    """True when somebody has set a tracer provider already."""
-    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+def _install(settings: OtelSettings) -> Telemetry:
+    """Build the providers that nobody has set yet, and set them."""
+    meter_provider, tracer_provider = metrics.get_meter_provider(), trace.get_tracer_provider()
+    # what an application scrapes of its own providers is the default registry
+    registry: CollectorRegistry | None = REGISTRY
+    own: list[TracerProvider | MeterProvider] = []
+    resource = Resource.create(dict(settings.resource))
+    # the API has no public name for its meter provider that stands in until one is set
+    if type(meter_provider).__name__ == "_ProxyMeterProvider":
+        registry = CollectorRegistry() if settings.prometheus else None
+        meter_provider = build_meter_provider(settings, resource, registry)
+        metrics.set_meter_provider(meter_provider)
+        own.append(meter_provider)
+    if isinstance(tracer_provider, trace.ProxyTracerProvider):
+        tracer_provider = build_tracer_provider(settings, resource, meter_provider)
+        trace.set_tracer_provider(tracer_provider)
+        own.append(tracer_provider)
+    telemetry = Telemetry(tracer_provider, meter_provider, registry, tuple(own))
+    if own:
+        atexit.register(telemetry.shutdown)
+    if isinstance(own[0] if own else None, MeterProvider):
+        setattr(meter_provider, _HANDLE, telemetry)
+    return telemetry
 
 
-def _resource(service_name: str, env: Mapping[str, str]) -> Resource:
-    name = env.get("OTEL_SERVICE_NAME") or service_name
-    return Resource.create({"service.name": name, "service.instance.id": str(uuid.uuid4())})
-
-
-def _wants(env: Mapping[str, str], signal: str, what: str) -> bool:
-    """True when ``OTEL_{signal}_EXPORTER`` names ``what``; OTLP needs an endpoint unless it is named."""
-    named = env.get(f"OTEL_{signal}_EXPORTER", "")
-    if named:
-        return what in [word.strip() for word in named.split(",")]
-    endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
-    return what == "otlp" and any(env.get(name) for name in endpoints)
-
-
-def _span_exporters(env: Mapping[str, str], *, console: bool) -> list[SpanExporter]:
-    exporters: list[SpanExporter] = []
-    if _wants(env, "TRACES", "otlp"):
-        exporters.append(OTLPSpanExporter(timeout=EXPORT_TIMEOUT_S))
-    if console or _wants(env, "TRACES", "console"):
-        exporters.append(ConsoleSpanExporter())
-    return exporters
-
-
-def _readers(env: Mapping[str, str], registry: CollectorRegistry | None, *, console: bool) -> list[MetricReader]:
+def build_meter_provider(
+    settings: OtelSettings, resource: Resource, registry: CollectorRegistry | None
+) -> MeterProvider:
+    """A meter provider with the readers that the settings name; it sets no global."""
     readers: list[MetricReader] = []
-    interval = float(env.get("OTEL_METRIC_EXPORT_INTERVAL") or EXPORT_INTERVAL_MS)
     if registry is not None:
-        readers.append(PrometheusMetricReader(registry=registry))
-    if _wants(env, "METRICS", "otlp"):
-        exporter = OTLPMetricExporter(timeout=EXPORT_TIMEOUT_S)
-        readers.append(PeriodicExportingMetricReader(exporter, interval, EXPORT_TIMEOUT_S * 1000))
-    if console or _wants(env, "METRICS", "console"):
-        readers.append(PeriodicExportingMetricReader(ConsoleMetricExporter(), interval))
-    return readers
+        # without scope labels the series are those that OTLP makes in Prometheus
+        readers.append(PrometheusMetricReader(registry=registry, scope_info_enabled=False))
+    signal = settings.metrics
+    if "otlp" in signal.exporters:
+        exporter = OTLPMetricExporter(endpoint=signal.endpoint, timeout=signal.timeout_s)
+        readers.append(PeriodicExportingMetricReader(exporter, settings.interval_ms, signal.timeout_s * 1000))
+    if "console" in signal.exporters:
+        readers.append(PeriodicExportingMetricReader(ConsoleMetricExporter(), settings.interval_ms))
+    return MeterProvider(readers, resource, views=_views(), shutdown_on_exit=False)
+
+
+def build_tracer_provider(
+    settings: OtelSettings, resource: Resource, meter_provider: metrics.MeterProvider
+) -> TracerProvider:
+    """A tracer provider with the exporters that the settings name, each behind a queue; it sets no global."""
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False, meter_provider=meter_provider)
+    exporters: list[SpanExporter] = []
+    signal = settings.traces
+    if "otlp" in signal.exporters:
+        exporter = OTLPSpanExporter(endpoint=signal.endpoint, timeout=signal.timeout_s, meter_provider=meter_provider)
+        exporters.append(exporter)
+    if "console" in signal.exporters:
+        exporters.append(ConsoleSpanExporter())
+    for exporter_ in exporters:
+        provider.add_span_processor(
+            BatchSpanProcessor(exporter_, settings.queue, None, settings.batch, meter_provider=meter_provider)
+        )
+    return provider
 
 
 def _views() -> list[View]:
-    """redis-py names each pool by a random word: without this every restart makes new series."""
-    keep = {"db.client.connection.state", "error.type", "redis.client.connection.close.reason"}
-    return [View(instrument_name=name, attribute_keys=keep) for name in _POOL_METRICS]
+    """redis-py names each pool by a random word: without these views every restart makes new series."""
+    names = {value for name, value in vars(attributes).items() if name.isupper() and isinstance(value, str)}
+    keep = names - {attributes.DB_CLIENT_CONNECTION_POOL_NAME, attributes.DB_CLIENT_CONNECTION_NAME}
+    patterns = ("db.client.connection.*", "redis.client.*")
+    return [View(meter_name="redis-py", instrument_name=pattern, attribute_keys=keep) for pattern in patterns]
 
 
-def _watch_pool() -> None:
+def _watch_pools() -> None:
     """Switch redis-py's own pool and resilience metrics on; they go to the global meter provider."""
-    from redis.observability import MetricGroup, OTelConfig, get_observability_instance
+    observability = get_observability_instance()
+    if not observability.is_enabled():
+        groups = [MetricGroup.RESILIENCY, MetricGroup.CONNECTION_BASIC, MetricGroup.CONNECTION_ADVANCED]
+        observability.init(OTelConfig(metric_groups=groups))
 
-    groups = [MetricGroup.RESILIENCY, MetricGroup.CONNECTION_BASIC, MetricGroup.CONNECTION_ADVANCED]
-    get_observability_instance().init(OTelConfig(metric_groups=groups))
+
+def _within(seconds: float, calls: list[Callable[[], Any]]) -> bool:
+    """Make all calls at once; True when all have returned in time. Those that have not end with the process."""
+    threads = [threading.Thread(target=call, daemon=True) for call in calls]
+    give_up = time.monotonic() + seconds
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, give_up - time.monotonic()))
+    return not any(thread.is_alive() for thread in threads)
 
 
-def instrument_fastapi(app: Any) -> None:
-    """Make a SERVER span of every request, so that a call to the API is one trace down to Redis."""
+def instrument_fastapi(app: Any, telemetry: Telemetry | None = None) -> None:
+    """Make a SERVER span of every request, so that a call to the API is one trace down to Redis.
+
+    Args:
+        app: a FastAPI application.
+        telemetry: whose providers to use; None takes the global ones.
+    """
     from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 
-    FastAPIInstrumentor.instrument_app(app, excluded_urls="live,ready,/metrics$")
+    os.environ.setdefault(redis_instrumentation.OPT_IN, "database,http")
+    FastAPIInstrumentor.instrument_app(
+        app,
+        server_request_hook=_without_query,
+        tracer_provider=telemetry.tracer_provider if telemetry else None,
+        meter_provider=telemetry.meter_provider if telemetry else None,
+        excluded_urls=UNTRACED_URLS,
+        exclude_spans=["receive", "send"],
+    )
+
+
+def _without_query(span: trace.Span, scope: dict[str, Any]) -> None:
+    """A query may hold a key or a pattern: only the path stays on the span."""
+    if span.is_recording():
+        path = str(scope.get("path", ""))
+        for name in {"url.query", "url.full", "http.url", "http.target"} & dict(getattr(span, "attributes", {})).keys():
+            span.set_attribute(name, "" if name == "url.query" else path)

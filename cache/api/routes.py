@@ -1,7 +1,6 @@
 """The routes: health, metrics, invalidation and explanation, as the specification and the contract say."""
 
-from __future__ import annotations
-
+# no postponed annotations here: FastAPI reads those of functions inside functions
 from typing import Annotated, Any
 
 import orjson

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cache.core.engine import Engine, Operation
-from cache.core.reading import Found, expect_list, look
-from cache.core.steps import Batch
+from cache.core.reading import Found, look
+from cache.core.steps import Call
 from cache.errors import StoreError
 from telemetry.vocabulary import BreakerState, ErrorType, MissReason, Outcome, Tier
 from telemetry.vocabulary import Operation as Op
@@ -72,12 +72,11 @@ def explain(engine: Engine, category: str, key: Any) -> Operation[Explanation]:
             return Explanation(outcome=Outcome.BYPASS, **known)  # type: ignore[arg-type]
         try:
             (found,) = yield from look(engine, policy, [wanted], engine.reading())
-            reply = yield Batch((("PTTL", wanted.address.name),), engine.reading(), idempotent=True)
-            expect_list(reply, 1)
+            left = yield Call(("PTTL", wanted.address.name), engine.reading(), idempotent=True)
         except StoreError as trouble:
             event.fail(trouble.kind)
             return Explanation(outcome=Outcome.ERROR, error=trouble.kind, **known)  # type: ignore[arg-type]
-        kept = reply[0] / 1000 if isinstance(reply[0], int) and reply[0] >= 0 else None
+        kept = left / 1000 if isinstance(left, int) and left >= 0 else None
         return Explanation(kept_s=kept, **known, **_facts(engine, found))  # type: ignore[arg-type]
 
 
