@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from typing import Any
 
 import redis
@@ -43,6 +44,7 @@ class _Bounded:
     """Mixed into redis-py's async connection classes."""
 
     _reader: Any
+    _writer: Any
 
     def __init__(self, *args: Any, greeting: Greeting, max_reply_bytes: int, **kwargs: Any) -> None:
         self._greeting, self._max_reply = greeting, max_reply_bytes
@@ -86,12 +88,26 @@ class _Bounded:
             self._reader.meter.restart()
         await super().send_packed_command(command, check_health)  # type: ignore[misc]
 
+    async def can_read(self) -> bool:
+        """True when the connection is not clean: also when the loop has not yet seen that the peer closed it."""
+        return _has_news(self._writer) or await super().can_read()  # type: ignore[misc,no-any-return]
+
     async def disconnect(self, nowait: bool = False, *args: Any, **kwargs: Any) -> None:
         """Close; without waiting, also drop what a frozen server has not taken."""
         writer = getattr(self, "_writer", None)
         if nowait and writer is not None:
             writer.transport.abort()
         await super().disconnect(nowait, *args, **kwargs)  # type: ignore[misc]
+
+
+def _has_news(writer: Any) -> bool:
+    if writer is None or writer.get_extra_info("ssl_object") is not None or not hasattr(select, "poll"):
+        return False
+    if writer.is_closing():
+        return True
+    poller = select.poll()
+    poller.register(writer.get_extra_info("socket"), select.POLLIN)
+    return bool(poller.poll(0))
 
 
 class TCPConnection(_Bounded, aredis.Connection):

@@ -18,6 +18,7 @@ from cache.stores.forking import in_forked_child
 from cache.stores.greeting import Greeting, Identity
 from cache.stores.guard import Guard, may_repeat
 from cache.stores.options import StoreOptions
+from cache.stores.slots import Slots
 from cache.stores.urls import StoreURL
 from telemetry.vocabulary import BreakerState, ErrorType
 
@@ -44,7 +45,7 @@ class RedisStore:
         in_forked_child(self._begin_anew)
 
     def _connect_anew(self) -> None:
-        self._slots = threading.BoundedSemaphore(self._options.max_connections)
+        self._slots = Slots(self._options.max_connections)
         self._redis: Any = new_client(self._url, self._options, self._greeting, decode=False)
         self._redis.response_callbacks.clear()
 
@@ -99,7 +100,7 @@ class RedisStore:
     def _in_slot(self, step: StoreStep, call: Exchange) -> Any:
         """Wait for the right to a connection, within the deadline."""
         slots = self._slots
-        if not slots.acquire(blocking=False) and not slots.acquire(timeout=max(0.0, call.left())):
+        if not slots.acquire(call.left()):
             raise StoreError(ErrorType.POOL_EXHAUSTED, sent_nothing=True)
         call.began = call.deadline.remaining()
         outer = CURRENT.set(call)
@@ -147,7 +148,7 @@ class RedisStore:
         """Wait at most ``seconds`` for calls under way, then close every connection; later calls are refused."""
         self._closed = True
         slots, end, taken = self._slots, Deadline(self._clock, max(seconds, 1e-9)), 0
-        while taken < self._options.max_connections and slots.acquire(timeout=max(0.0, end.remaining())):
+        while taken < self._options.max_connections and slots.acquire(end.remaining()):
             taken += 1
         for _ in range(taken):
             slots.release()

@@ -1,36 +1,42 @@
-"""A clock that stands still until a test moves it."""
+"""A clock that goes on when a test says so."""
 
 from __future__ import annotations
 
+import threading
+
 
 class ManualClock:
-    """Implements ``cache.clock.Clock``.
+    """Stands still until ``tick``; safe for threads.
 
     Args:
-        time: seconds since the epoch that it begins at.
+        epoch: what ``time`` says at first, in seconds.
 
     Example:
         >>> clock = ManualClock()
-        >>> clock.tick(60); clock.monotonic()
+        >>> clock.tick(60)
+        >>> clock.monotonic()
         60.0
     """
 
-    def __init__(self, time: float = 1_700_000_000.0) -> None:
-        self._time, self._monotonic = time, 0.0
+    def __init__(self, epoch: float = 1_700_000_000.0) -> None:
+        self._lock = threading.Lock()
+        self._epoch, self._passed = epoch, 0.0
 
     def monotonic(self) -> float:
-        """Seconds since it was made."""
-        return self._monotonic
+        """Seconds that were ticked so far."""
+        return self._passed
 
     def time(self) -> float:
-        """Seconds since the epoch."""
-        return self._time
+        """Seconds since 1970."""
+        return self._epoch + self._passed
 
-    def tick(self, seconds: float) -> None:
-        """Let ``seconds`` pass on both clocks."""
-        self._time += seconds
-        self._monotonic += seconds
+    def tick(self, seconds: float = 1.0) -> None:
+        """Let time pass.
 
-    def step(self, seconds: float) -> None:
-        """Move the wall clock alone, as a correction of the system's time does; may be negative."""
-        self._time += seconds
+        Args:
+            seconds: >= 0.
+        """
+        if seconds < 0:
+            raise ValueError("time does not go back")
+        with self._lock:
+            self._passed += seconds

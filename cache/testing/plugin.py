@@ -1,18 +1,18 @@
-"""pytest fixtures for applications, found by pytest once glasscache is installed.
+"""A pytest plugin: a real server for the session, emptied for each test, and what was recorded.
 
-``glasscache_server`` (a real Valkey, one a session), ``glasscache_url`` (the same, emptied for each
-test), ``glasscache_cache``, ``glasscache_telemetry`` (spans and metrics), ``failing_store``, ``manual_clock``.
+Installed with ``glasscache[testing]``; every fixture makes what it gives at its first use only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from cache.layer import Cache
+    from opentelemetry.sdk.trace import ReadableSpan
+
     from cache.stores.embedded import EmbeddedServer
     from cache.testing.clock import ManualClock
     from cache.testing.stores import FailingStore
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def glasscache_server() -> Iterator[EmbeddedServer]:
-    """A Valkey server for the whole session."""
+    """A real Valkey of this session's own."""
     from cache.stores.embedded import EmbeddedServer
 
     with EmbeddedServer() as server:
@@ -30,48 +30,50 @@ def glasscache_server() -> Iterator[EmbeddedServer]:
 
 @pytest.fixture
 def glasscache_url(glasscache_server: EmbeddedServer) -> str:
-    """URL of the session's server, which holds nothing when the test begins."""
+    """URL of the session's server, which is empty and awake."""
     import redis
 
-    with redis.Redis.from_url(glasscache_server.url) as client:
+    glasscache_server.start()
+    with redis.Redis(unix_socket_path=glasscache_server.socket) as client:
         client.flushall()
     return glasscache_server.url
 
 
 @pytest.fixture
-def glasscache_telemetry() -> Captured:
-    """Captured spans and metrics, with fixed ids and a clock that ticks."""
-    from telemetry.testing import Captured
-
-    return Captured()
-
-
-@pytest.fixture
 def manual_clock() -> ManualClock:
-    """A clock that the test moves."""
+    """A clock that stands still until it is told to tick."""
     from cache.testing.clock import ManualClock
 
     return ManualClock()
 
 
 @pytest.fixture
-def glasscache_cache(glasscache_url: str, glasscache_telemetry: Captured) -> Iterator[Cache]:
-    """A cache on the session's server whose telemetry is captured."""
-    from cache.layer import Cache
-
-    with Cache.from_url(glasscache_url, recorder=glasscache_telemetry.recorder()) as cache:
-        yield cache
-
-
-@pytest.fixture
 def failing_store(glasscache_url: str) -> Iterator[FailingStore]:
-    """A real store that fails when the test says so."""
+    """A store on the session's server that fails on command."""
     from cache.clock import SystemClock
     from cache.stores.connect import StoreOptions, open_store
     from cache.testing.stores import FailingStore
 
-    store = FailingStore(
-        open_store(glasscache_url, StoreOptions(), on_breaker=lambda _store, _state: None, clock=SystemClock())
-    )
+    store = FailingStore(open_store(glasscache_url, StoreOptions(), on_breaker=lambda *_: None, clock=SystemClock()))
     yield store
     store.close()
+
+
+@pytest.fixture
+def captured() -> Captured:
+    """Providers that keep spans and metrics; hand ``captured.recorder()`` to a cache or client."""
+    from telemetry.testing import Captured
+
+    return Captured()
+
+
+@pytest.fixture
+def captured_spans(captured: Captured) -> Callable[..., list[ReadableSpan]]:
+    """Gives the ended spans, by name when one is given."""
+    return captured.spans
+
+
+@pytest.fixture
+def captured_metrics(captured: Captured) -> Callable[[str], dict[tuple[tuple[str, Any], ...], Any]]:
+    """Gives a metric's points by their attributes."""
+    return captured.points

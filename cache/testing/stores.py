@@ -1,87 +1,121 @@
-"""A store that fails on command, around a real one."""
+"""Stores that fail on command; everything else goes to the real store that they stand before."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
-from cache.core.steps import StoreStep
+from cache.core.steps import Batch, Call, StoreStep
 from cache.errors import StoreError
 from cache.stores.contract import AsyncStore, Store
+from cache.testing.clock import ManualClock
 from telemetry.vocabulary import BreakerState, ErrorType
 
 
-class _Failing:
-    """What both twins share: how often to fail, and with what."""
+def command_of(step: StoreStep) -> str:
+    """What a step is called: its command, the first command of a batch, or its script's name."""
+    if isinstance(step, Call):
+        return str(step.args[0]).upper()
+    if isinstance(step, Batch):
+        return str(step.commands[0][0]).upper()
+    return step.script.name
+
+
+class _Faults:
+    """What goes wrong next, and what was asked.
+
+    Attributes:
+        asked: command of every step so far, also of those that failed.
+    """
 
     def __init__(self) -> None:
-        self._kind: ErrorType | None = None
-        self._left = 0
-        self.steps: list[StoreStep] = []
+        self.asked: list[str] = []
+        self._error: StoreError | None = None
+        self._times: int | None = None
+        self._only: frozenset[str] = frozenset()
+        self._clock: ManualClock | None = None
 
-    def fail(self, kind: ErrorType = ErrorType.REFUSED, times: int = 1 << 30) -> None:
-        """Fail the next ``times`` steps."""
-        self._kind, self._left = kind, times
+    def fail_with(self, kind: ErrorType, times: int | None = None, *, only: Collection[str] = ()) -> None:
+        """Let steps fail.
+
+        Args:
+            kind: with what.
+            times: how many of them, >= 1; None: until ``recover``.
+            only: commands or names of scripts that fail; empty: all.
+        """
+        self._error, self._times, self._only, self._clock = StoreError(kind, "on command"), times, frozenset(only), None
+
+    def hang(self, clock: ManualClock | None = None, *, only: Collection[str] = ()) -> None:
+        """Let steps end in silence at their deadline, which ``clock`` is moved to: no real time passes."""
+        self.fail_with(ErrorType.TIMEOUT, only=only)
+        self._error, self._clock = StoreError(ErrorType.TIMEOUT, "on command", silent=True), clock
 
     def recover(self) -> None:
-        """Work again."""
-        self._kind, self._left = None, 0
+        """Let every step through again."""
+        self._error = self._times = None
 
-    def _check(self, step: StoreStep) -> None:
-        self.steps.append(step)
-        if self._kind is not None and self._left > 0:
-            self._left -= 1
-            raise StoreError(self._kind, "on command")
+    def _meet(self, step: StoreStep) -> None:
+        command = command_of(step)
+        self.asked.append(command)
+        if self._error is None or (self._only and command not in self._only):
+            return
+        trouble = self._error
+        if self._times is not None:
+            self._times -= 1
+            if self._times <= 0:
+                self.recover()
+        if self._clock is not None:
+            self._clock.tick(max(0.0, step.deadline.remaining()))
+        raise StoreError(trouble.kind, "on command", silent=trouble.silent)
 
 
-class FailingStore(_Failing):
-    """Implements ``Store``; counts the steps it was given.
+class FailingStore(_Faults):
+    """A ``Store`` before another.
 
     Args:
-        store: does the work while nothing fails.
+        store: does the work when nothing is to fail.
     """
 
     def __init__(self, store: Store) -> None:
         super().__init__()
-        self.inner = store
+        self._store = store
 
     def execute(self, step: StoreStep) -> Any:
-        """Fail if told to, else hand on."""
-        self._check(step)
-        return self.inner.execute(step)
+        """Fail, or let the store do it."""
+        self._meet(step)
+        return self._store.execute(step)
 
     def identity(self) -> bytes:
-        """The real store's."""
-        return self.inner.identity()
+        return self._store.identity()
 
     def breaker_state(self) -> BreakerState:
-        """The real store's."""
-        return self.inner.breaker_state()
+        return self._store.breaker_state()
 
     def close(self, seconds: float = 1.0) -> None:
-        """Close the real store."""
-        self.inner.close(seconds)
+        self._store.close(seconds)
 
 
-class AsyncFailingStore(_Failing):
-    """Implements ``AsyncStore``; the twin of ``FailingStore``."""
+class AsyncFailingStore(_Faults):
+    """An ``AsyncStore`` before another.
+
+    Args:
+        store: does the work when nothing is to fail.
+    """
 
     def __init__(self, store: AsyncStore) -> None:
         super().__init__()
-        self.inner = store
+        self._store = store
 
     async def execute(self, step: StoreStep) -> Any:
-        """Fail if told to, else hand on."""
-        self._check(step)
-        return await self.inner.execute(step)
+        """Fail, or let the store do it."""
+        self._meet(step)
+        return await self._store.execute(step)
 
     def identity(self) -> bytes:
-        """The real store's."""
-        return self.inner.identity()
+        return self._store.identity()
 
     def breaker_state(self) -> BreakerState:
-        """The real store's."""
-        return self.inner.breaker_state()
+        return self._store.breaker_state()
 
     async def aclose(self, seconds: float = 1.0) -> None:
-        """Close the real store."""
-        await self.inner.aclose(seconds)
+        await self._store.aclose(seconds)
