@@ -1,0 +1,129 @@
+"""What the standard ``OTEL_*`` variables ask for, read once; no SDK, no side effect.
+
+``telemetry/provider.py`` builds from this. Variables that are not here (headers, certificates,
+compression, the sampler, span limits) are read by the SDK itself from the process's environment.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import unquote
+
+EXPORT_TIMEOUT_S = 2.0
+"""A Collector that does not answer may not hold the exporter's thread for the SDK's 10 s."""
+
+EXPORT_INTERVAL_MS = 15_000.0
+"""The same as Grafana's time interval; the SDK's default of 60 s is too slow for who watches."""
+
+QUEUE = 16_384
+"""Spans that wait for the exporter; beyond it the SDK drops the oldest and counts that."""
+
+_log = logging.getLogger("glasscache")
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Where one signal goes.
+
+    Args:
+        exporters: of ``otlp``, ``console``, ``prometheus``.
+        endpoint: full URL of OTLP over HTTP.
+        timeout_s: of one export.
+    """
+
+    exporters: frozenset[str]
+    endpoint: str
+    timeout_s: float
+
+    @classmethod
+    def from_mapping(cls, env: Mapping[str, str], signal: str, *, console: bool, otlp: bool | None) -> Self:
+        """Read ``OTEL_{signal}_EXPORTER`` and its endpoint; ``signal`` is TRACES or METRICS."""
+        base, own = "OTEL_EXPORTER_OTLP_", f"OTEL_EXPORTER_OTLP_{signal}_"
+        named = {word.strip().lower() for word in env.get(f"OTEL_{signal}_EXPORTER", "").split(",")} - {""}
+        chosen = set(named)
+        endpoint = env.get(f"{own}ENDPOINT") or env.get(f"{base}ENDPOINT")
+        if otlp or (otlp is None and not named and endpoint):
+            chosen.add("otlp")
+        elif otlp is False:
+            chosen.discard("otlp")
+        if console:
+            chosen.add("console")
+        timeout = _number(env, f"{base}TIMEOUT", EXPORT_TIMEOUT_S)
+        return cls(
+            exporters=frozenset(chosen),
+            endpoint=env.get(f"{own}ENDPOINT")
+            or f"{(endpoint or 'http://localhost:4318').removesuffix('/')}/v1/{signal.lower()}",
+            timeout_s=_number(env, f"{own}TIMEOUT", timeout),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OtelSettings:
+    """The variables that we read ourselves.
+
+    Args:
+        disabled: ``OTEL_SDK_DISABLED``.
+        traces: where spans go.
+        metrics: where metrics go.
+        prometheus: whether a registry is kept for scraping.
+        interval_ms: between two exports of the metrics.
+        queue: how many spans may wait.
+        batch: how many spans go out at once.
+        resource: attributes of the resource, ``service.name`` among them.
+    """
+
+    disabled: bool
+    traces: Signal
+    metrics: Signal
+    prometheus: bool
+    interval_ms: float
+    queue: int
+    batch: int
+    resource: Mapping[str, str]
+
+    @classmethod
+    def from_mapping(
+        cls, env: Mapping[str, str], *, service_name: str, console: bool, prometheus: bool, otlp: bool | None
+    ) -> Self:
+        """Read the variables; what is no number falls back to the default with one warning."""
+        if env.get("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf") != "http/protobuf":
+            _log.warning("OTEL_EXPORTER_OTLP_PROTOCOL is ignored: OTLP goes over http/protobuf")
+        metrics = Signal.from_mapping(env, "METRICS", console=console, otlp=otlp)
+        queue = int(_number(env, "OTEL_BSP_MAX_QUEUE_SIZE", QUEUE))
+        return cls(
+            disabled=env.get("OTEL_SDK_DISABLED", "").strip().lower() == "true",
+            traces=Signal.from_mapping(env, "TRACES", console=console, otlp=otlp),
+            metrics=metrics,
+            # kept beside OTLP: what nobody scrapes costs nothing, and platforms set OTEL_METRICS_EXPORTER=otlp for all
+            prometheus="prometheus" in metrics.exporters or (prometheus and "none" not in metrics.exporters),
+            interval_ms=_number(env, "OTEL_METRIC_EXPORT_INTERVAL", EXPORT_INTERVAL_MS),
+            queue=queue,
+            batch=min(int(_number(env, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512)), queue),
+            resource=_resource(env, service_name),
+        )
+
+
+def _resource(env: Mapping[str, str], service_name: str) -> dict[str, str]:
+    pairs = (pair.partition("=") for pair in env.get("OTEL_RESOURCE_ATTRIBUTES", "").split(",") if "=" in pair)
+    named = {key.strip(): unquote(value.strip()) for key, _, value in pairs}
+    return {**named, "service.name": env.get("OTEL_SERVICE_NAME") or named.get("service.name") or service_name}
+
+
+def _number(env: Mapping[str, str], name: str, default: float) -> float:
+    """A positive number; anything else is the default."""
+    text = env.get(name, "").strip()
+    if not text:
+        return default
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    # a queue of less than one span is none
+    if not (1 <= number < math.inf or (name.endswith("TIMEOUT") and 0 < number < math.inf)):
+        _log.warning("%s=%r is no positive number; it is %s", name, text, default)
+        return default
+    return number
