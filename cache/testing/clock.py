@@ -9,7 +9,7 @@ class ManualClock:
     """Stands still until ``tick``; safe for threads.
 
     Args:
-        epoch: what ``time`` says at first, in seconds.
+        time: what ``time()`` says at first, in seconds since the epoch.
 
     Example:
         >>> clock = ManualClock()
@@ -18,9 +18,9 @@ class ManualClock:
         60.0
     """
 
-    def __init__(self, epoch: float = 1_700_000_000.0) -> None:
+    def __init__(self, time: float = 1_700_000_000.0) -> None:
         self._lock = threading.Lock()
-        self._epoch, self._passed = epoch, 0.0
+        self._epoch, self._passed = time, 0.0
 
     def monotonic(self) -> float:
         """Seconds that were ticked so far."""
@@ -31,7 +31,7 @@ class ManualClock:
         return self._epoch + self._passed
 
     def tick(self, seconds: float = 1.0) -> None:
-        """Let time pass.
+        """Let time pass on both clocks.
 
         Args:
             seconds: >= 0.
@@ -40,3 +40,8 @@ class ManualClock:
             raise ValueError("time does not go back")
         with self._lock:
             self._passed += seconds
+
+    def step(self, seconds: float) -> None:
+        """Move the wall clock alone, as a correction of the system's time does; may be negative."""
+        with self._lock:
+            self._epoch += seconds

@@ -13,6 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
+    from cache.layer import Cache
     from cache.stores.embedded import EmbeddedServer
     from cache.testing.clock import ManualClock
     from cache.testing.stores import FailingStore
@@ -60,20 +61,29 @@ def failing_store(glasscache_url: str) -> Iterator[FailingStore]:
 
 
 @pytest.fixture
-def captured() -> Captured:
-    """Providers that keep spans and metrics; hand ``captured.recorder()`` to a cache or client."""
+def glasscache_telemetry() -> Captured:
+    """Captured spans and metrics, with fixed ids and a clock that ticks."""
     from telemetry.testing import Captured
 
     return Captured()
 
 
 @pytest.fixture
-def captured_spans(captured: Captured) -> Callable[..., list[ReadableSpan]]:
-    """Gives the ended spans, by name when one is given."""
-    return captured.spans
+def glasscache_cache(glasscache_url: str, glasscache_telemetry: Captured) -> Iterator[Cache]:
+    """A cache on the session's server whose telemetry is captured."""
+    from cache.layer import Cache
+
+    with Cache.from_url(glasscache_url, recorder=glasscache_telemetry.recorder()) as cache:
+        yield cache
 
 
 @pytest.fixture
-def captured_metrics(captured: Captured) -> Callable[[str], dict[tuple[tuple[str, Any], ...], Any]]:
+def captured_spans(glasscache_telemetry: Captured) -> Callable[..., list[ReadableSpan]]:
+    """Gives the ended spans, by name when one is given."""
+    return glasscache_telemetry.spans
+
+
+@pytest.fixture
+def captured_metrics(glasscache_telemetry: Captured) -> Callable[[str], dict[tuple[tuple[str, Any], ...], Any]]:
     """Gives a metric's points by their attributes."""
-    return captured.points
+    return glasscache_telemetry.points

@@ -25,17 +25,24 @@ class _Faults:
     """What goes wrong next, and what was asked.
 
     Attributes:
-        asked: command of every step so far, also of those that failed.
+        steps: every step so far, also those that failed.
     """
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.steps: list[StoreStep] = []
         self._error: StoreError | None = None
         self._times: int | None = None
         self._only: frozenset[str] = frozenset()
         self._clock: ManualClock | None = None
 
-    def fail_with(self, kind: ErrorType, times: int | None = None, *, only: Collection[str] = ()) -> None:
+    @property
+    def asked(self) -> list[str]:
+        """Command of every step so far."""
+        return [command_of(step) for step in self.steps]
+
+    def fail_with(
+        self, kind: ErrorType = ErrorType.REFUSED, times: int | None = None, *, only: Collection[str] = ()
+    ) -> None:
         """Let steps fail.
 
         Args:
@@ -55,9 +62,8 @@ class _Faults:
         self._error = self._times = None
 
     def _meet(self, step: StoreStep) -> None:
-        command = command_of(step)
-        self.asked.append(command)
-        if self._error is None or (self._only and command not in self._only):
+        self.steps.append(step)
+        if self._error is None or (self._only and command_of(step) not in self._only):
             return
         trouble = self._error
         if self._times is not None:
@@ -78,21 +84,21 @@ class FailingStore(_Faults):
 
     def __init__(self, store: Store) -> None:
         super().__init__()
-        self._store = store
+        self.inner = store
 
     def execute(self, step: StoreStep) -> Any:
         """Fail, or let the store do it."""
         self._meet(step)
-        return self._store.execute(step)
+        return self.inner.execute(step)
 
     def identity(self) -> bytes:
-        return self._store.identity()
+        return self.inner.identity()
 
     def breaker_state(self) -> BreakerState:
-        return self._store.breaker_state()
+        return self.inner.breaker_state()
 
     def close(self, seconds: float = 1.0) -> None:
-        self._store.close(seconds)
+        self.inner.close(seconds)
 
 
 class AsyncFailingStore(_Faults):
@@ -104,18 +110,18 @@ class AsyncFailingStore(_Faults):
 
     def __init__(self, store: AsyncStore) -> None:
         super().__init__()
-        self._store = store
+        self.inner = store
 
     async def execute(self, step: StoreStep) -> Any:
         """Fail, or let the store do it."""
         self._meet(step)
-        return await self._store.execute(step)
+        return await self.inner.execute(step)
 
     def identity(self) -> bytes:
-        return self._store.identity()
+        return self.inner.identity()
 
     def breaker_state(self) -> BreakerState:
-        return self._store.breaker_state()
+        return self.inner.breaker_state()
 
     async def aclose(self, seconds: float = 1.0) -> None:
-        await self._store.aclose(seconds)
+        await self.inner.aclose(seconds)

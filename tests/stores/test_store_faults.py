@@ -295,9 +295,9 @@ def test_slow_answers_open_the_breaker_without_being_lost(open_driver, proxy):
     """Three answers that take most of their deadline are handed on, then the store is left alone."""
     driver = open_driver(proxy.url)
     driver.call("SET", "a", 1)
-    proxy.delay(0.045)
+    proxy.delay(0.21)
 
-    assert [driver.call("GET", "a", seconds=0.05) for _ in range(3)] == [b"1"] * 3
+    assert [driver.call("GET", "a", seconds=0.25) for _ in range(3)] == [b"1"] * 3
     assert driver.trouble("GET", "a").kind is ErrorType.BREAKER_OPEN
 
 
