@@ -14,6 +14,9 @@ from opentelemetry import trace
 FIELDS = "glasscache"
 """Attribute of a log record that holds its structured fields."""
 
+# without a handler Python prints a library's warnings; whether they are printed is for the application to say
+logging.getLogger("glasscache").addHandler(logging.NullHandler())
+
 _QUIET = {"closed": logging.INFO, "half_open": logging.DEBUG}
 
 
@@ -57,17 +60,17 @@ class JSONFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
+            **getattr(record, FIELDS, {}),
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
             "trace_id": getattr(record, "trace_id", ""),
             "span_id": getattr(record, "span_id", ""),
-            **getattr(record, FIELDS, {}),
         }
         if record.exc_info and record.exc_info[0] is not None:
             line["exception"] = record.exc_info[0].__qualname__
-        return json.dumps(line)
+        return json.dumps(line, default=str)
 
 
 def configure_logging(*, as_json: bool = False, level: int = logging.INFO) -> None:
