@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import select
 from typing import Any
 
@@ -16,6 +17,7 @@ from cache.stores.connection import arguments
 from cache.stores.exchange import CURRENT
 from cache.stores.greeting import Greeting
 from cache.stores.options import StoreOptions
+from cache.stores.resolving import addresses
 from cache.stores.sizes import ReplyMeter
 from cache.stores.urls import StoreURL
 
@@ -43,6 +45,9 @@ class _MeteredReader:
 class _Bounded:
     """Mixed into redis-py's async connection classes."""
 
+    host: Any
+    port: Any
+    _address: str
     _reader: Any
     _writer: Any
 
@@ -53,7 +58,26 @@ class _Bounded:
 
     async def _connect(self) -> None:
         self._greeted = False
-        await super()._connect()  # type: ignore[misc]
+        if hasattr(self, "path"):
+            await super()._connect()  # type: ignore[misc]
+        else:
+            await self._connect_to_any(await addresses(self.host, self.port))
+
+    async def _connect_to_any(self, found: list[str]) -> None:
+        """Try a host's addresses in their order."""
+        for address in found[:-1]:
+            self._address = address
+            with contextlib.suppress(OSError):
+                return await super()._connect()  # type: ignore[misc,no-any-return]
+        self._address = found[-1]
+        return await super()._connect()  # type: ignore[misc,no-any-return]
+
+    def _connection_arguments(self) -> dict[str, Any]:
+        """As redis-py's, to an address; a certificate is checked against the name."""
+        given = dict(super()._connection_arguments())  # type: ignore[misc]
+        if given.get("ssl") is not None:
+            given["server_hostname"] = self.host
+        return given | {"host": self._address}
 
     async def on_connect_check_health(self, check_health: bool = True) -> None:
         """Greet the server in one flush; once, though redis-py asks twice on a Unix socket."""

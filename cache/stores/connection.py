@@ -6,7 +6,6 @@ left of the whole call. A reply that comes late meets a closed connection.
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import threading
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from redis.retry import Retry
 from cache.stores.exchange import CURRENT
 from cache.stores.greeting import Greeting
 from cache.stores.options import StoreOptions
+from cache.stores.resolving import is_address
 from cache.stores.sizes import ReplyMeter
 from cache.stores.urls import StoreURL
 
@@ -79,7 +79,7 @@ class _Bounded:
         call = CURRENT.get()
         self.socket_connect_timeout = left = self._ceiling_s if call is None else call.socket_timeout()
         connect = super()._connect  # type: ignore[misc]
-        quick = hasattr(self, "path") or (_is_address(getattr(self, "host", "")) and not hasattr(self, "ca_certs"))
+        quick = hasattr(self, "path") or (is_address(getattr(self, "host", "")) and not hasattr(self, "ca_certs"))
         sock = connect() if quick else _beside(connect, left)
         return _BoundSocket(sock, self._ceiling_s, ReplyMeter(self._max_reply))
 
@@ -110,14 +110,6 @@ class _Bounded:
         if call is not None:
             call.sent = True
         super().send_packed_command(command, check_health)  # type: ignore[misc]
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _beside(connect: Callable[[], Any], seconds: float) -> Any:

@@ -26,6 +26,7 @@ class Driver:
     """One of the two stores; the awaiting one runs in an event loop that lives as long as the test."""
 
     def __init__(self, kind: str, url: str, options: StoreOptions) -> None:
+        self._ended = False
         self.states: list[BreakerState] = []
         self._runner = asyncio.Runner() if kind == "async" else None
         opener: Any = open_store if self._runner is None else open_async_store
@@ -66,7 +67,8 @@ class Driver:
     def close(self) -> None:
         if isinstance(self.store, RedisStore):
             self.store.close()
-        elif self._runner is not None:
+        elif self._runner is not None and not self._ended:
+            self._ended = True
             self._runner.run(self.store.aclose())
             self._runner.close()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 
 import pytest
@@ -322,6 +324,26 @@ def test_a_name_that_does_not_resolve_is_refused(open_driver):
     assert trouble.kind in {ErrorType.REFUSED, ErrorType.TIMEOUT}
     assert trouble.sent_nothing
     assert time.perf_counter() - began < 0.2
+
+
+def test_a_name_is_resolved(open_driver, server):
+    """``localhost`` may have several addresses; one of them answers."""
+    assert open_driver(f"redis://localhost:{server.port}/0").call("PING") == b"PONG"
+
+
+def test_a_silent_name_server_costs_one_deadline_and_holds_nobody(open_driver, monkeypatch):
+    """The call ends in time, and an event loop ends without waiting for the resolver."""
+    answer = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answer.wait(10) and [])
+    driver = open_driver("redis://slow.example:6379/0")
+    began = time.perf_counter()
+
+    trouble = driver.trouble("GET", "a", seconds=0.05)
+    driver.close()
+
+    assert time.perf_counter() - began < 1
+    assert (trouble.kind, trouble.sent_nothing) == (ErrorType.TIMEOUT, True)
+    answer.set()
 
 
 def test_a_missing_socket_is_refused(open_driver, tmp_path):
