@@ -68,14 +68,14 @@ def pipeline_operation(commands: Sequence[Sequence[Any]]) -> str:
 def query_text(commands: Iterable[Sequence[Any]]) -> str:
     """The commands with ``?`` for every argument, joined by ``"; "``, 1 KiB at most."""
     parts: list[str] = []
-    room = LONGEST_QUERY
+    length = 0
     for args in commands:
-        if room <= 0:
+        # more placeholders than fit are cut anyway
+        parts.append(" ".join([operation(args), *["?"] * min(len(args) - 1, LONGEST_QUERY)]))
+        length += len(parts[-1])
+        if length > LONGEST_QUERY:
             break
-        # one placeholder more than there is room for is enough: the rest is cut anyway
-        parts.append(" ".join([operation(args), *["?"] * min(len(args) - 1, room)]))
-        room -= len(parts[-1]) + 2
-    return bounded("; ".join(parts) if room > 0 else "; ".join(parts) + "...")
+    return bounded("; ".join(parts))
 
 
 def bounded(text: str) -> str:

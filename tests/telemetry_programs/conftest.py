@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import tempfile
 import time
@@ -82,3 +83,21 @@ def captured() -> Iterator[Captured]:
 def memory() -> InMemorySpanExporter:
     """An exporter that keeps spans."""
     return InMemorySpanExporter()
+
+
+@pytest.fixture(scope="session")
+def cluster_port() -> Iterator[int]:
+    """TCP port of a Valkey cluster of one node."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    # the bus takes a port of its own, else 10000 above, which may not exist
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        bus = free.getsockname()[1]
+    options = ("--port", str(port), "--bind", "127.0.0.1", "--cluster-enabled", "yes", "--cluster-port", str(bus))
+    with _valkey(*options) as path, redis.Redis(unix_socket_path=path) as client:
+        client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+        deadline = time.monotonic() + 10
+        while client.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
+            assert time.monotonic() < deadline, "the cluster did not come up"
+            time.sleep(0.01)
+        yield port
