@@ -113,7 +113,7 @@ class _QuietTracer(Tracer):
         return self._tracer.start_span(name, context, *args, **kwargs)
 
     # an API tracer is a generator function there; what it gives back is a context manager all the same
-    def start_as_current_span(self, name: str, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def start_as_current_span(self, name: str, *args: Any, **kwargs: Any) -> Any:
         quiet = {**kwargs, "record_exception": False, "set_status_on_exception": False}
         return self._tracer.start_as_current_span(words.bounded_name(name), *args, **quiet)
 
