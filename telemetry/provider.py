@@ -11,7 +11,7 @@ import atexit
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,8 +23,9 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SimpleSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from redis.observability import MetricGroup, OTelConfig, attributes, get_observability_instance
@@ -62,6 +63,18 @@ class Telemetry:
         """The exposition in Prometheus's text format, and its content type; empty without a Prometheus reader."""
         registry = self.prometheus_registry
         return (b"" if registry is None else generate_latest(registry)), CONTENT_TYPE_LATEST
+
+    def keep_spans(self) -> Callable[[], Sequence[ReadableSpan]]:
+        """Keep every span that ends from now on in memory, for a program that shows them itself.
+
+        Returns:
+            A function that gives the spans so far; none under a tracer provider that is not the SDK's.
+        """
+        if not isinstance(self.tracer_provider, TracerProvider):
+            return tuple
+        kept = InMemorySpanExporter()
+        self.tracer_provider.add_span_processor(SimpleSpanProcessor(kept))
+        return kept.get_finished_spans
 
     def force_flush(self, seconds: float = EXIT_S) -> bool:
         """Export what is there.

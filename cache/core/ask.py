@@ -51,10 +51,10 @@ def look_for(ask: Ask) -> Operation[Found | None]:
     try:
         (found,) = yield from look(ask.engine, ask.policy, [ask.wanted], ask.engine.reading(), prepare=True)
     except StoreError as trouble:
-        ask.event.fail(trouble.kind)
+        ask.engine.failed(ask.event, trouble)
         return None
     if found.trouble is not None:
-        ask.event.fail(found.trouble.kind)
+        ask.engine.failed(ask.event, found.trouble)
     return found
 
 

@@ -101,12 +101,12 @@ def _look(batch: _Batch) -> Operation[None]:
     try:
         found = yield from look(engine, batch.policy, wanted, engine.reading(), prepare=True)
     except StoreError as trouble:
-        batch.event.fail(trouble.kind)
+        batch.engine.failed(batch.event, trouble)
         return
     for name, item in zip(batch.wanted, found, strict=True):
         batch.found[name] = item
         if item.trouble is not None:
-            batch.event.fail(item.trouble.kind)
+            batch.engine.failed(batch.event, item.trouble)
         if item.reason is None:
             batch.values[name] = from_entry(batch.ask(name))
 

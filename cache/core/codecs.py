@@ -142,7 +142,7 @@ def _decode_json(payload: bytes) -> Any:
 def _encode_bytes(value: Any, max_bytes: int) -> bytes:
     if type(value) is not bytes:
         raise CacheValueError(f"the bytes codec stores bytes, not {type(value).__name__}")
-    return value
+    return bytes(value)
 
 
 def _encode_vector(value: Any, max_bytes: int) -> bytes:
@@ -151,7 +151,7 @@ def _encode_vector(value: Any, max_bytes: int) -> bytes:
         if value.dtype.kind not in "fiu" or value.ndim not in (1, 2) or value.size * 4 > max_bytes:
             raise _vector_fault(value.size * 4, max_bytes)
         rows, columns = (1, value.shape[0]) if value.ndim == 1 else value.shape
-        body = value.astype("<f4", order="C", copy=False).tobytes()
+        body: bytes = value.astype("<f4", order="C", copy=False).tobytes()
         return _VECTOR_HEAD.pack(_FLOAT32, value.ndim, rows, columns) + body
     if type(value) not in (list, tuple) or any(type(item) not in (float, int) for item in value):
         raise _vector_fault(0, max_bytes)

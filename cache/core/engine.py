@@ -23,6 +23,8 @@ from cache.core.memory import FailureMemory
 from cache.core.pending import Pending
 from cache.core.policies import Policy, PolicyTable
 from cache.core.steps import Step
+from cache.errors import StoreError
+from telemetry.events import OperationEvent
 from telemetry.recorder import Recorder
 from telemetry.vocabulary import BreakerState
 
@@ -83,6 +85,11 @@ class Engine:
     def writing(self) -> Deadline:
         """The deadline of a write that begins now."""
         return Deadline(self.clock, self.write_s)
+
+    def failed(self, event: OperationEvent, trouble: StoreError) -> None:
+        """Note an operation's trouble with the store, and what its breaker says now."""
+        event.fail(trouble.kind)
+        event.breaker = self.breaker()
 
     def want(self, policy: Policy, key: Any, tags: Sequence[str] = ()) -> Wanted:
         """Where a key lives and its scopes: the category, the tags of its policy, the call's tags.

@@ -74,7 +74,7 @@ def explain(engine: Engine, category: str, key: Any) -> Operation[Explanation]:
             (found,) = yield from look(engine, policy, [wanted], engine.reading())
             left = yield Call(("PTTL", wanted.address.name), engine.reading(), idempotent=True)
         except StoreError as trouble:
-            event.fail(trouble.kind)
+            engine.failed(event, trouble)
             return Explanation(outcome=Outcome.ERROR, error=trouble.kind, **known)  # type: ignore[arg-type]
         kept = left / 1000 if isinstance(left, int) and left >= 0 else None
         return Explanation(kept_s=kept, **known, **_facts(engine, found))  # type: ignore[arg-type]

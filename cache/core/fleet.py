@@ -32,7 +32,7 @@ def lead(ask: Ask, flight: Flight, produce: Produce) -> Operation[Any]:
     try:
         held = yield from _turn(ask, token)
     except StoreError as trouble:
-        ask.event.fail(trouble.kind)
+        ask.engine.failed(ask.event, trouble)
         return (yield from produce(ask, flight))
     try:
         if ask.found is not None and ask.found.reason is None and ask.found.entry is not None:
@@ -91,4 +91,4 @@ def _release(ask: Ask, token: bytes, held: bool) -> Operation[None]:
     try:
         yield RunScript(RELEASE, [name], [token], ask.engine.writing(), idempotent=True)
     except StoreError as trouble:
-        ask.event.fail(trouble.kind)
+        ask.engine.failed(ask.event, trouble)

@@ -22,11 +22,11 @@ def health(engine: Engine) -> Operation[dict[str, Any]]:
         try:
             reply = yield Batch((("PING",), ("INFO",)), engine.reading(), idempotent=True)
         except StoreError as trouble:
-            event.fail(trouble.kind)
+            engine.failed(event, trouble)
             return _unwell(engine, trouble)
         alive, raw = reply if isinstance(reply, list) and len(reply) == 2 else (None, None)
         if isinstance(alive, StoreError):
-            event.fail(alive.kind)
+            engine.failed(event, alive)
             return _unwell(engine, alive)
         return {"enabled": True, "connected": True, **_figures(raw), "message": "Connected"} | _breaker(engine)
 

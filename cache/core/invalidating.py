@@ -12,7 +12,7 @@ from cache.core.generations import FENCE_OF_CATEGORY, TOKEN, category_scope, tag
 from cache.core.healing import change
 from cache.core.patterns import PatternPlan
 from cache.core.scripts import CHANGE, DELETE
-from cache.core.steps import Call, RunScript
+from cache.core.steps import Arg, Call, RunScript
 from cache.errors import PatternError, StoreError
 from telemetry.events import OperationEvent
 from telemetry.vocabulary import ALL, ErrorType, Trigger
@@ -41,7 +41,7 @@ def delete(engine: Engine, category: str, key: Any) -> Operation[bool]:
             )
         except StoreError as trouble:
             engine.pending.add(names=[wanted.address.name])
-            event.fail(trouble.kind)
+            engine.failed(event, trouble)
             return False
         event.deletes += int(gone)
         return bool(gone)
@@ -93,7 +93,7 @@ def _by_scope(engine: Engine, scopes: Sequence[str], label: str, trigger: Trigge
             yield from change(engine, scopes, engine.writing())
         except StoreError as trouble:
             engine.pending.add(scopes=scopes)
-            event.fail(trouble.kind)
+            engine.failed(event, trouble)
             return 0
         event.invalidations += len(scopes)
         return len(scopes)
@@ -114,7 +114,7 @@ def _by_pattern(engine: Engine, plan: PatternPlan, trigger: Trigger, *, dry_run:
         except StoreError as trouble:
             if not dry_run:
                 engine.pending.add(scopes=[plan.scope or category_scope(plan.category)])
-            event.fail(trouble.kind)
+            engine.failed(event, trouble)
             return 0
 
 
@@ -125,7 +125,7 @@ def refuse_writes(engine: Engine, plan: PatternPlan) -> Operation[None]:
         return
     scope = category_scope(plan.category)
     engine.view.saw([(scope, None)])
-    args = [TOKEN, engine.tokens(FENCE_OF_CATEGORY - TOKEN)]
+    args: list[Arg] = [TOKEN, engine.tokens(FENCE_OF_CATEGORY - TOKEN)]
     yield RunScript(CHANGE, [engine.scope_name(scope)], args, engine.writing(), idempotent=True)
 
 

@@ -29,7 +29,7 @@ def lookup(engine: Engine, category: str, key: Any, *, tags: Sequence[str] = (),
         try:
             (found,) = yield from look(engine, policy, [wanted], engine.reading(), prepare=prepare)
         except StoreError as trouble:
-            event.fail(trouble.kind)
+            engine.failed(event, trouble)
             event.looked(Outcome.ERROR)
             return Lookup(MISS, Outcome.ERROR, error=trouble.kind)
         return _account(engine, event, found)
@@ -48,7 +48,7 @@ def get_many(engine: Engine, category: str, keys: Sequence[Any], *, tags: Sequen
         try:
             found = yield from look(engine, policy, wanted, engine.reading())
         except StoreError as trouble:
-            event.fail(trouble.kind)
+            engine.failed(event, trouble)
             event.looked(Outcome.ERROR, n=len(wanted))
             return [MISS] * len(wanted)
         return [_account(engine, event, item).value for item in found]
@@ -57,7 +57,7 @@ def get_many(engine: Engine, category: str, keys: Sequence[Any], *, tags: Sequen
 def _account(engine: Engine, event: OperationEvent, found: Found) -> Lookup:
     """Count one verdict and turn it into the caller's answer."""
     if found.trouble is not None:
-        event.fail(found.trouble.kind)
+        engine.failed(event, found.trouble)
     now, item = engine.clock.time(), found.entry
     age = max(0.0, now - item.created) if item is not None else None
     left = item.expires - now if item is not None else None

@@ -60,7 +60,7 @@ def get(engine: Engine, warn: Warn, key: Any, *, parse: bool = False) -> Operati
         try:
             raw = yield Call(("GET", key), engine.reading(), idempotent=True)
         except StoreError as trouble:
-            event.fail(trouble.kind)
+            engine.failed(event, trouble)
             event.looked(Outcome.ERROR)
             return None
         value = _read(raw, parse=parse)
@@ -111,7 +111,7 @@ def put(engine: Engine, warn: Warn, key: Any, value: Any, seconds: Any, *, as_js
         try:
             yield Call(("SET", key, text, "PX", milliseconds), engine.writing())
         except StoreError as trouble:
-            event.fail(trouble.kind)
+            engine.failed(event, trouble)
             event.wrote(WriteResult.DROPPED)
             return False
         event.wrote(WriteResult.STORED, size=len(text))
@@ -149,7 +149,7 @@ def delete(engine: Engine, warn: Warn, key: Any) -> Operation[bool]:
         try:
             gone = yield Call(("DEL", key), engine.writing())
         except StoreError as trouble:
-            event.fail(trouble.kind)
+            engine.failed(event, trouble)
             return False
         event.deletes += int(gone)
         return bool(gone)
@@ -175,7 +175,7 @@ def invalidate_pattern(engine: Engine, warn: Warn, pattern: Any) -> Operation[in
                 pass  # no category of ours: nothing but the keys themselves is concerned
             count = yield from sweep(engine, pattern, event)
         except StoreError as trouble:
-            event.fail(trouble.kind)
+            engine.failed(event, trouble)
             return 0
         event.invalidations += 1
         return count

@@ -82,7 +82,7 @@ def store(engine: Engine, policy: Policy, drafts: Sequence[Draft], event: Operat
     try:
         sizes = yield from commit.commit(engine, policy, drafts, engine.writing())
     except StoreError as trouble:
-        event.fail(trouble.kind)
+        engine.failed(event, trouble)
         event.wrote(WriteResult.DROPPED, n=len(drafts))
         return 0
     for size in sizes:

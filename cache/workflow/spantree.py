@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from telemetry import schema
+
 
 class EndedSpan(Protocol):
     """What a tree needs of an SDK's span."""
@@ -71,7 +73,7 @@ def _said(span: EndedSpan) -> dict[str, Any]:
     if "cache.outcome" not in found:
         return {}
     reasons = {
-        name.rpartition(".")[2]: n for name, n in found.items() if name.startswith("cache.batch.misses.")
+        name.rpartition(".")[2]: n for name, n in found.items() if name.startswith(f"{schema.BATCH_MISS_REASON}.")
     }
     if "cache.miss.reason" in found:
         reasons[found["cache.miss.reason"]] = 1
