@@ -6,7 +6,7 @@ RUN := $(ENV)/bin/python
 .PHONY: help demo test check serve test-container lock clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 $(ENV)/.synced: uv.lock pyproject.toml tools/bootstrap.py
 	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.14 is needed: install python3, or set PYTHON=..."; exit 1; }
@@ -22,7 +22,7 @@ serve: $(ENV)/.synced ## serve the API on 127.0.0.1:8000 over an embedded server
 test: $(ENV)/.synced ## run every test that needs no container
 	$(RUN) -m pytest -m "not container"
 
-check: $(ENV)/.synced ## lint, formats, strict types, import directions, dead links
+check: $(ENV)/.synced ## lint, format, strict types, import directions, dead links
 	$(ENV)/bin/ruff check .
 	$(ENV)/bin/ruff format --check .
 	$(ENV)/bin/mypy cache telemetry
@@ -31,8 +31,8 @@ check: $(ENV)/.synced ## lint, formats, strict types, import directions, dead li
 test-container: ## follow the README in an empty container of Debian with Python 3.11 (needs Docker)
 	sh tools/in_container.sh
 
-lock: $(ENV)/.synced ## bring uv.lock up to date
-	$$(command -v uv || ls .venv/uv/*/uv) lock --no-config --upgrade
+lock: ## bring uv.lock up to date
+	$(PYTHON) tools/bootstrap.py lock --upgrade
 
 clean: ## remove what make made
-	rm -rf .venv .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .mypy_cache .ruff_cache .hypothesis .pytest_cache

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
 
 import pytest
+from hypothesis import settings
 
-VARIABLES = ("REDIS_URL", "OTEL_SDK_DISABLED", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_EXPORTER")
+settings.register_profile("glasscache", deadline=None, database=None, print_blob=True)
+settings.load_profile("glasscache")
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test sees the settings or the ``.env`` of the machine it runs on."""
-    import os
-
-    for name in [name for name in os.environ if name.startswith("CACHE_") or name in VARIABLES]:
+    for name in [name for name in os.environ if name.startswith(("CACHE_", "OTEL_", "REDIS_URL"))]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
-    yield
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Tests marked ``anyio`` run on asyncio."""
+    return "asyncio"

@@ -1,7 +1,7 @@
 """Makes .venv with Python 3.11+ alone: no pip, no venv packages, no certificates are needed beforehand.
 
-uv is taken from the environment when it is there, else fetched as a wheel whose SHA-256 is
-written below, and unpacked; then ``uv sync --locked`` installs what uv.lock says.
+uv is fetched once, as a wheel whose SHA-256 is written below, and unpacked into .venv/uv; then ``uv sync --locked``
+installs what uv.lock says into .venv/env. Proxies and certificates are taken from the environment.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import shutil
 import ssl
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 import zipfile
 from io import BytesIO
@@ -52,6 +53,21 @@ WHEELS = {
 """(system, machine, libc) -> path below BASE, SHA-256."""
 
 
+CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE")
+"""Where people name their own certificates; the first that is a file is taken."""
+
+NOT_OURS = (
+    "UV_FIND_LINKS",
+    "UV_INDEX",
+    "UV_INDEX_URL",
+    "UV_DEFAULT_INDEX",
+    "UV_EXTRA_INDEX_URL",
+    "UV_FROZEN",
+    "VIRTUAL_ENV",
+)
+"""Settings of the machine that would make uv.lock look out of date, or put the packages elsewhere."""
+
+
 def libc() -> str:
     """glibc, musl, or nothing where the difference does not exist."""
     if sys.platform != "linux":
@@ -71,38 +87,58 @@ def fetch(url: str) -> bytes:
         return urllib.request.urlopen(url, timeout=120, context=unchecked).read()
 
 
+def unpack(data: bytes, program: Path) -> None:
+    """Put the wheel's program in its place, whole or not at all."""
+    program.parent.mkdir(parents=True, exist_ok=True)
+    partial = program.with_suffix(f".{os.getpid()}")
+    with zipfile.ZipFile(BytesIO(data)) as wheel:
+        partial.write_bytes(wheel.read(next(name for name in wheel.namelist() if name.endswith("/uv"))))
+    partial.chmod(0o755)
+    partial.replace(program)
+
+
 def own_uv() -> str:
-    """Path of our uv, fetched once."""
-    program = TOOLS / VERSION / ("uv.exe" if os.name == "nt" else "uv")
+    """Path of our uv, fetched once; where no wheel is listed, that of the machine's."""
+    program = TOOLS / VERSION / "uv"
     if program.exists():
         return str(program)
     place = (sys.platform, platform.machine().lower(), libc())
     if place not in WHEELS:
-        sys.exit(f"bootstrap: no uv wheel is listed for {place}; install uv {VERSION} and run make again")
+        return shutil.which("uv") or sys.exit(
+            f"bootstrap: no uv wheel is listed for {place}; install uv and run make again"
+        )
     path, digest = WHEELS[place]
+    print(f"bootstrap: fetching uv {VERSION}", file=sys.stderr, flush=True)
     data = fetch(BASE + path)
     if hashlib.sha256(data).hexdigest() != digest:
-        sys.exit("bootstrap: the uv wheel is not the one that is expected")
-    with zipfile.ZipFile(BytesIO(data)) as wheel:
-        name = next(name for name in wheel.namelist() if name.endswith(("/uv", "/uv.exe")))
-        program.parent.mkdir(parents=True, exist_ok=True)
-        partial = program.with_suffix(".part")
-        partial.write_bytes(wheel.read(name))
-    partial.chmod(0o755)
-    partial.rename(program)
+        sys.exit("bootstrap: the uv wheel that was fetched is not the one that is expected")
+    unpack(data, program)
     return str(program)
 
 
+def environment() -> dict[str, str]:
+    """The environment for uv: the machine's, its certificates named as uv reads them, none of its indexes."""
+    ours = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
+    place = str(ROOT / ".venv" / "env")
+    return {**ours, "UV_NO_CONFIG": "1", "UV_PYTHON_DOWNLOADS": "never", "UV_PROJECT_ENVIRONMENT": place}
+
+
 def main() -> None:
-    """Bring .venv to the state of uv.lock."""
+    """Bring .venv to the state of uv.lock, or run uv with the arguments that are given."""
     if not (3, 11) <= sys.version_info[:2] < (3, 15):
-        sys.exit(f"bootstrap: Python 3.11 to 3.14 is needed, this is {platform.python_version()}; set PYTHON=python3.12")
-    uv = shutil.which("uv") or own_uv()
-    environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never", "UV_PROJECT_ENVIRONMENT": str(ROOT / ".venv" / "env")}
-    for name in ("UV_FIND_LINKS", "VIRTUAL_ENV"):
-        environment.pop(name, None)
-    command = [uv, "sync", "--locked", "--all-extras", "--python", sys.executable, *sys.argv[1:]]
-    sys.exit(subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode)
+        found = f"{platform.python_version()} at {sys.executable}"
+        sys.exit(
+            f"bootstrap: Python 3.11 to 3.14 is needed, this is {found}; install one or set PYTHON=/path/to/python3.12"
+        )
+    named = next((path for name in CERTIFICATES if Path(path := os.environ.get(name, "")).is_file()), None)
+    if named:
+        os.environ["SSL_CERT_FILE"] = named
+    try:
+        uv = own_uv()
+    except OSError as error:
+        sys.exit(f"bootstrap: uv could not be fetched from {BASE}: {error}; is a proxy needed (HTTPS_PROXY)?")
+    command = [uv, *(sys.argv[1:] or ["sync", "--locked", "--all-extras", "--python", sys.executable])]
+    sys.exit(subprocess.run(command, cwd=ROOT, env=environment(), check=False).returncode)
 
 
 if __name__ == "__main__":
