@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import threading
 
 import pytest
@@ -202,6 +203,7 @@ def test_a_forked_child_shows_its_own_figures(metrics: CacheMetrics) -> None:
     child = os.fork()
     if child == 0:
         status = 1
+        signal.alarm(10)
         try:
             metrics.record_miss("tool")
             status = 0 if (metrics.hits, metrics.misses) == (0, 1) and get_metrics().hits >= 0 else 2
