@@ -220,14 +220,18 @@ def operating(recorder: Recorder) -> Iterator[None]:
         yield
 
 
+@pytest.mark.parametrize("copied", [False, True])
 def test_a_generator_closed_in_another_context_is_recorded_in_silence(
-    captured: Captured, recorder: Recorder, caplog: pytest.LogCaptureFixture
+    captured: Captured, recorder: Recorder, caplog: pytest.LogCaptureFixture, copied: bool
 ) -> None:
     """Giving the context back fails there; nothing is logged or raised, and the operation is counted."""
     with caplog.at_level(logging.DEBUG):
         generator = operating(recorder)
-        contextvars.copy_context().run(next, generator)
-        generator.close()  # type: ignore[attr-defined]
+        begun = contextvars.copy_context()
+        begun.run(next, generator)
+        # a copy of the context it began in has its span current, and is another context all the same
+        other = begun.run(contextvars.copy_context) if copied else contextvars.copy_context()
+        other.run(generator.close)  # type: ignore[attr-defined]
     assert caplog.records == []
     assert recorder.ledger.figures().dropped == 0
     assert only(captured, "cache.get tool").end_time is not None
