@@ -42,6 +42,18 @@ UNTRACED_URLS = r"/live$,/ready$,//[^/]+/metrics$"
 _HANDLE = "_glasscache_telemetry"
 
 
+class ScrapedReader(PrometheusMetricReader):
+    """The Prometheus reader, read by scrapes alone.
+
+    The exporter's own queues what a flush collects and shows it at the next scrape beside the newer
+    figures: every series twice, which Prometheus refuses.
+    """
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """A scrape is never stale: there is nothing to flush."""
+        return True
+
+
 @dataclass(slots=True)
 class Telemetry:
     """The providers in force, to be scraped and, those that are ours, to be shut down.
@@ -178,7 +190,7 @@ def build_meter_provider(
     readers: list[MetricReader] = []
     if registry is not None:
         # without scope labels the series are those that OTLP makes in Prometheus
-        readers.append(PrometheusMetricReader(registry=registry, scope_info_enabled=False))
+        readers.append(ScrapedReader(registry=registry, scope_info_enabled=False))
     signal = settings.metrics
     if "otlp" in signal.exporters:
         exporter = OTLPMetricExporter(endpoint=signal.endpoint, timeout=signal.timeout_s)

@@ -17,7 +17,7 @@ from cache.stores.async_connection import new_client
 from cache.stores.errors import store_error
 from cache.stores.exchange import CURRENT, Exchange
 from cache.stores.forking import in_forked_child
-from cache.stores.greeting import Greeting, Identity
+from cache.stores.greeting import Greeting, Identity, KnownScripts
 from cache.stores.guard import Guard, may_repeat
 from cache.stores.options import StoreOptions
 from cache.stores.urls import StoreURL
@@ -69,6 +69,7 @@ class AsyncRedisStore:
         self._url, self._options, self._breaker = url, options, breaker
         self._guard = Guard(breaker, options.ceiling_s)
         self._identity = Identity()
+        self._known = KnownScripts(self._identity)
         self._greeting = Greeting(url.db, url.username, url.password, options.client_name, self._identity)
         self._lock = threading.Lock()
         self._homes: dict[asyncio.AbstractEventLoop, _Home] = {}
@@ -166,10 +167,14 @@ class AsyncRedisStore:
 
     async def _send_script(self, client: Any, step: RunScript) -> Any:
         script, rest = step.script, (len(step.keys), *step.keys, *step.args)
-        try:
-            return await client.execute_command("EVALSHA", script.sha, *rest)
-        except redis.exceptions.NoScriptError:
-            return await client.execute_command("EVAL", script.text, *rest)
+        if self._known.has(script):
+            try:
+                return await client.execute_command("EVALSHA", script.sha, *rest)
+            except redis.exceptions.NoScriptError:
+                self._known.forget()
+        reply = await client.execute_command("EVAL", script.text, *rest)
+        self._known.learn(script)
+        return reply
 
     async def _look_elsewhere(self, trouble: StoreError) -> None:
         """A demoted primary: let idle connections go, so that the next call resolves the name again."""

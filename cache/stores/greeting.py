@@ -12,6 +12,8 @@ from typing import Any
 
 import redis
 
+from cache.core.steps import Lua
+
 Command = tuple[str | int, ...]
 Dialogue = Generator[list[Command], list[Any], None]
 """Yields commands that go out together; is sent their replies, refusals as exceptions."""
@@ -81,3 +83,27 @@ class Greeting:
         if isinstance(replies[-1], redis.AuthenticationError):
             raise replies[-1]
         self.identity.learn(replies[-1])
+
+
+class KnownScripts:
+    """Which scripts the connected server has been sent: the first run sends the text, later ones the digest.
+
+    Args:
+        identity: of the server; another server knows nothing yet.
+    """
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+        self._sent: set[tuple[bytes, str]] = set()
+
+    def has(self, script: Lua) -> bool:
+        """True when the server should have the script."""
+        return (self._identity.value, script.sha) in self._sent
+
+    def learn(self, script: Lua) -> None:
+        """Note that the server has run the script's text."""
+        self._sent.add((self._identity.value, script.sha))
+
+    def forget(self) -> None:
+        """Note that the server has lost its scripts."""
+        self._sent.clear()

@@ -15,7 +15,7 @@ from cache.stores.connection import new_client
 from cache.stores.errors import store_error
 from cache.stores.exchange import CURRENT, Exchange
 from cache.stores.forking import in_forked_child
-from cache.stores.greeting import Greeting, Identity
+from cache.stores.greeting import Greeting, Identity, KnownScripts
 from cache.stores.guard import Guard, may_repeat
 from cache.stores.options import StoreOptions
 from cache.stores.slots import Slots
@@ -37,6 +37,7 @@ class RedisStore:
         self._url, self._options, self._clock, self._breaker = url, options, clock, breaker
         self._guard = Guard(breaker, options.ceiling_s)
         self._identity = Identity()
+        self._known = KnownScripts(self._identity)
         self._greeting = Greeting(url.db, url.username, url.password, options.client_name, self._identity)
         self._lock = threading.Lock()
         self._public: redis.Redis | None = None
@@ -134,10 +135,14 @@ class RedisStore:
 
     def _send_script(self, step: RunScript) -> Any:
         script, rest = step.script, (len(step.keys), *step.keys, *step.args)
-        try:
-            return self._redis.execute_command("EVALSHA", script.sha, *rest)
-        except redis.exceptions.NoScriptError:
-            return self._redis.execute_command("EVAL", script.text, *rest)
+        if self._known.has(script):
+            try:
+                return self._redis.execute_command("EVALSHA", script.sha, *rest)
+            except redis.exceptions.NoScriptError:
+                self._known.forget()
+        reply = self._redis.execute_command("EVAL", script.text, *rest)
+        self._known.learn(script)
+        return reply
 
     def _look_elsewhere(self, trouble: StoreError) -> None:
         """A demoted primary: let idle connections go, so that the next call resolves the name again."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from cache import MISS, Cache
 from support.faces import Stage
+
+from cache import MISS, Cache
 
 SCOPES = 10
 ROUNDS = 10_000

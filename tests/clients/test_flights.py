@@ -207,7 +207,11 @@ def _all_at_once(workers: list[subprocess.Popen[str]]) -> list[str]:
         assert worker.stdin is not None
         worker.stdin.write("go\n")
         worker.stdin.flush()
-    return [worker.communicate(timeout=30)[0] for worker in workers]
+    answers = []
+    for worker in workers:
+        with worker:
+            answers.append(worker.communicate(timeout=30)[0])
+    return answers
 
 
 def test_a_crashed_leaders_lock_ends(glasscache_url: str) -> None:

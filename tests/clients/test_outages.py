@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from support.faces import Stage
 
 from cache import MISS, AsyncCache, Cache, RedisCacheClient
 from cache.testing import EmbeddedServer
-from support.faces import Stage
 
 
 @pytest.fixture
@@ -65,9 +65,7 @@ def test_50_awaited_calls_on_a_frozen_server_are_quick(server: EmbeddedServer) -
     assert asyncio.run(main()) < 0.1
 
 
-def test_a_killed_server_harms_nobody_and_comes_back(
-    server: EmbeddedServer, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_killed_server_harms_nobody_and_comes_back(server: EmbeddedServer, caplog: pytest.LogCaptureFixture) -> None:
     """While the server is dead every call works uncached; after a restart hits are back within 2 s."""
     stage = Stage("sync", server.url)
     cache = stage.cache.cache

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from support.faces import Stage
 
 from cache.testing import RoundTripProxy
-from support.faces import Stage
 
 
 @pytest.fixture
