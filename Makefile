@@ -3,7 +3,7 @@ PYTHON ?= $(firstword $(foreach name,python3.14 python3.13 python3.12 python3.11
 ENV := .venv/env
 RUN := $(ENV)/bin/python
 
-.PHONY: help demo test check serve test-container lock clean
+.PHONY: help demo test check lint types contracts serve test-container lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -22,10 +22,16 @@ serve: $(ENV)/.synced ## serve the API on 127.0.0.1:8000 over an embedded server
 test: $(ENV)/.synced ## run every test that needs no container
 	$(RUN) -m pytest -m "not container"
 
-check: $(ENV)/.synced ## lint, format, strict types, import directions, dead links
+check: lint types contracts ## lint, format, strict types, import directions, dead links (all of them: make -k check)
+
+lint: $(ENV)/.synced
 	$(ENV)/bin/ruff check .
 	$(ENV)/bin/ruff format --check .
+
+types: $(ENV)/.synced
 	$(ENV)/bin/mypy cache telemetry
+
+contracts: $(ENV)/.synced
 	$(RUN) -m pytest -q tests/test_architecture.py tests/test_links.py
 
 test-container: ## follow the README in an empty container of Debian with Python 3.11 (needs Docker)

@@ -80,7 +80,7 @@ def loaded(package: str) -> set[str]:
 
 
 def test_importing_the_cache_loads_no_optional_package() -> None:
-    """Importing the cache loads what redis-py loads (it tries the SDK by itself), even where all extras are installed."""
+    """Importing the cache loads what redis-py loads by itself (it tries the SDK), even where all extras are there."""
     assert loaded("cache") <= loaded("redis") <= {"opentelemetry.sdk"}
 
 

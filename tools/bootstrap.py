@@ -131,6 +131,7 @@ def main() -> None:
             f"bootstrap: Python 3.11 to 3.14 is needed, this is {found}; install one or set PYTHON=/path/to/python3.12"
         )
     named = next((path for name in CERTIFICATES if Path(path := os.environ.get(name, "")).is_file()), None)
+    os.environ.pop("SSL_CERT_FILE", None)  # one that names no file would make uv trust nobody
     if named:
         os.environ["SSL_CERT_FILE"] = named
     try:
