@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -70,8 +71,7 @@ def install(app: FastAPI) -> None:
         return _answer(422, "invalid_parameter", f"{where}: {first['msg']}")
 
     async def on_cache(_: Request, error: Exception) -> JSONResponse:
-        code = type(error).__name__.removesuffix("Error").removeprefix("Cache").lower() or "cache"
-        return _answer(422, code, str(error))
+        return _answer(422, _code(error), str(error))
 
     async def on_anything(_: Request, error: Exception) -> JSONResponse:
         _log.error("a request failed: %s", type(error).__qualname__)
@@ -82,6 +82,12 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(CacheError, on_cache)
     app.add_exception_handler(Exception, on_anything)
+
+
+def _code(error: Exception) -> str:
+    """A named error's stable word: UnknownCategoryError is ``unknown_category``, CacheKeyError is ``key``."""
+    name = type(error).__name__.removesuffix("Error").removeprefix("Cache")
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower() or "cache"
 
 
 def _answer(status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:

@@ -150,6 +150,9 @@ class PolicyTable(Mapping[str, Policy]):
             known = ", ".join(self._table)
             raise UnknownCategoryError(f"no category {category!r} is registered; there are {known}") from None
 
+    def __contains__(self, category: object) -> bool:
+        return category in self._table
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._table)
 
