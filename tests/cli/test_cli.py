@@ -1,0 +1,233 @@
+"""The command: what it prints, its JSON, its exit codes, and its one-line errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cache import MISS, Cache
+from cache.cli import main, read_key
+from support.serving import served
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
+    """Run the command in this process: exit code, what it printed, what it complained of."""
+    try:
+        code = main(argv)
+    except SystemExit as end:
+        code = int(end.code or 0)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.fixture
+def url(glasscache_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A real store in the settings."""
+    monkeypatch.setenv("REDIS_URL", glasscache_url)
+    monkeypatch.setenv("CACHE_READ_DEADLINE", "2")
+    monkeypatch.setenv("CACHE_WRITE_DEADLINE", "2")
+    return glasscache_url
+
+
+@pytest.fixture
+def dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that is not there."""
+    monkeypatch.setenv("REDIS_URL", "redis://:canary-password@127.0.0.1:1/0")
+
+
+COMMANDS = ("demo", "serve", "stats", "explain", "invalidate", "doctor")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every command says what it does, and shows how."""
+    code, out, _ = run(capsys, command, "--help")
+
+    assert code == 0
+    assert f"glasscache {command}" in out
+    assert "examples:" in out
+
+
+@pytest.mark.parametrize("argv", [(), ("nope",), ("serve", "--port", "99999"), ("explain",), ("invalidate",)])
+def test_a_wrong_command_line_is_code_2(argv: Sequence[str], url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What cannot be meant ends with 2 and says what is wanted."""
+    code, out, err = run(capsys, *argv)
+
+    assert code == 2
+    assert out == ""
+    assert err
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """The distribution's version."""
+    assert re.fullmatch(r"glasscache \d+\.\d+\.\d+\n", run(capsys, "--version")[1])
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (("context", "task-1", "5"), ("task-1", 5)),
+        (("context", "123", "5"), ("123", 5)),
+        (("tool", "read_file", '{"path": "a"}'), ("read_file", {"path": "a"})),
+        (("prompt", "abc"), "abc"),
+        (("static", '{"a": 1}'), {"a": 1}),
+        (("static", "a", "1"), ("a", 1)),
+    ],
+)
+def test_keys_are_read_from_words(words: Sequence[str], key: Any) -> None:
+    """JSON where it is JSON, text otherwise; a task's id is text whatever it looks like."""
+    assert read_key(words[0], words[1:]) == key
+
+
+def test_explain(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where a key is, as a table and as JSON; colours only on a terminal."""
+    with Cache.from_settings() as cache:
+        cache.set("context", ("t", 5), "x")
+    code, out, _ = run(capsys, "explain", "context", "t", "5")
+    told = json.loads(run(capsys, "explain", "--json", "context", "t", "6")[1])
+
+    assert code == 0
+    assert re.search(r"outcome +hit", out)
+    assert "\x1b" not in out
+    assert (told["outcome"], told["miss_reason"], told["tags"]) == ("miss", "cold", [])
+
+
+def test_invalidate(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """By tag, by category, by pattern, all of it; --dry-run changes nothing."""
+    with Cache.from_settings() as cache:
+
+        def put() -> None:
+            for task in ("a", "b"):
+                cache.set("context", (task, 1), "x")
+            cache.set("prompt", "p", "x")
+
+        put()
+        dry = json.loads(run(capsys, "invalidate", "--all", "--dry-run", "--json")[1])
+        assert (dry["invalidated"]["context"], dry["invalidated"]["prompt"], dry["dry_run"]) == (2, 1, True)
+        assert cache.get("prompt", "p") == "x"
+        assert run(capsys, "invalidate", "--tag", "task:a")[0] == 0
+        assert (cache.get("context", ("a", 1)), cache.get("context", ("b", 1))) == (MISS, "x")
+        assert json.loads(run(capsys, "invalidate", "--pattern", "context:b:*", "--json")[1])["invalidated"] == {
+            "context:b:*": 1
+        }
+        put()
+        assert run(capsys, "invalidate", "--category", "prompt")[0] == 0
+        assert cache.get("prompt", "p") is MISS
+        assert run(capsys, "invalidate", "--all")[0] == 0
+        assert cache.get("context", ("b", 1)) is MISS
+
+
+def test_a_dead_store_is_code_1(dead: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """explain, invalidate and doctor end with 1 and say so; the password is nowhere."""
+    for argv in (("explain", "prompt", "x"), ("invalidate", "--all"), ("doctor",)):
+        code, out, err = run(capsys, *argv)
+        assert code == 1
+        assert "refused" in out + err or "does not answer" in err
+        assert "canary" not in out + err
+
+
+WRONG_SETTINGS = (
+    ("CACHE_TTL_TOOL", "0"),
+    ("CACHE_TTL_TOOL", "abc"),
+    ("CACHE_TTL_WEATHER", "-1"),
+    ("CACHE_ENABLED", "maybe"),
+    ("CACHE_READ_DEADLINE", "3"),
+    ("CACHE_MAX_CONNECTIONS", "0"),
+    ("CACHE_NAMESPACE", "a b"),
+    ("REDIS_URL", "http://x"),
+    ("REDIS_URL", "rediss://x?ssl_cert_reqs=none"),
+)
+
+
+@pytest.mark.parametrize(("variable", "value"), WRONG_SETTINGS)
+def test_a_wrong_setting_is_one_line(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It names the variable, what was wrong and an example, and the start ends there."""
+    monkeypatch.setenv(variable, value)
+    code, out, err = run(capsys, "explain", "prompt", "x")
+
+    assert (code, out) == (1, "")
+    assert len(err.splitlines()) == 1
+    assert variable in err
+    assert "for example" in err
+
+
+def test_doctor_names_findings_and_cures(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A healthy store is all ok; noeviction and a missing right are named with what to change."""
+    import redis
+
+    code, out, _ = run(capsys, "doctor")
+    assert code == 0
+    assert "Valkey 9" in out
+    with redis.Redis.from_url(url) as server:
+        server.config_set("maxmemory-policy", "noeviction")
+        try:
+            findings = json.loads(run(capsys, "doctor", "--json")[1])
+        finally:
+            server.config_set("maxmemory-policy", "allkeys-lru")
+    memory = next(finding for finding in findings if finding["what"] == "memory")
+    assert (memory["level"], "allkeys-lru" in memory["cure"]) == ("fail", True)
+
+
+def test_doctor_names_missing_rights(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A user that may not run scripts is told so, with code 1."""
+    import redis
+
+    with redis.Redis.from_url(url) as server:
+        server.acl_setuser("weak", enabled=True, passwords=["+pw"], keys=["*"], commands=["+@all", "-eval", "-evalsha"])
+        monkeypatch.setenv("REDIS_URL", url.replace("unix://", "unix://weak:pw@"))
+        code, out, _ = run(capsys, "doctor")
+        server.acl_deluser("weak")
+
+    assert code == 1
+    assert "EVAL (noperm)" in out
+
+
+def test_stats_of_a_running_api(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The figures of the API at --url; code 1 when nothing answers."""
+    with served(url) as api:
+        address = str(api.base_url)
+        code, out, _ = run(capsys, "stats", "--url", address)
+        summary = json.loads(run(capsys, "stats", "--url", address, "--json")[1])
+    assert code == 0
+    assert "0 requests" in out
+    assert summary["scope"] == "process"
+    code, _, err = run(capsys, "stats", "--url", address)
+    assert code == 1
+    assert "does not answer" in err
+
+
+def test_the_demo_shows_a_workflow_get_faster() -> None:
+    """Cold, warm, changed over real source and a real model: at least 20 times faster, with the reasons of the misses."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("CACHE_", "OTEL_"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "cache", "demo", "--json"],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    cold, warm, changed = (result["phases"][name] for name in ("cold", "warm", "changed"))
+
+    assert result["speed_up"]["warm"] >= 20
+    assert warm["metrics"]["hit_rate"] == "100.00%"
+    assert cold["metrics"]["misses"] > 0
+    assert [answer["passages"] for answer in warm["answers"]] == [answer["passages"] for answer in cold["answers"]]
+    reasons = {name: found["miss_reasons"] for name, found in changed["metrics"]["categories"].items()}
+    assert reasons["tool"].keys() == {"changed"}
+    assert reasons["context"] == {"invalidated": 2}
+    assert cold["slowest"][0]["name"] == "workflow.run"
+    assert any(row["name"].startswith("embeddings ") for row in cold["slowest"])
+    assert cold["metrics"]["errors"] == warm["metrics"]["errors"] == changed["metrics"]["errors"] == 0
