@@ -17,6 +17,7 @@ from cache.core.explaining import Explanation
 from cache.core.generations import Fence
 from cache.core.lookup import Lookup
 from cache.core.policies import TTL, Policy, PolicyTable
+from cache.core.writing import Terms
 from cache.decorator import KeyOf, TagsOf, key_maker, tags_maker
 from cache.errors import CacheKeyError
 from cache.settings import Settings
@@ -123,7 +124,14 @@ class AsyncCache:
         return await self._run(lookups.get_many(self._engine, category, keys, tags=tags))
 
     async def set(
-        self, category: str, key: Any, value: Any, *, ttl: TTL = None, tags: Sequence[str] = (), fence: Fence | None = None
+        self,
+        category: str,
+        key: Any,
+        value: Any,
+        *,
+        ttl: TTL = None,
+        tags: Sequence[str] = (),
+        fence: Fence | None = None,
     ) -> bool:
         """Store a value.
 
@@ -140,7 +148,7 @@ class AsyncCache:
             ValueTooLargeError: its encoding is above the category's cap.
             TTLError, UnknownCategoryError, CacheKeyError: bad arguments.
         """
-        return await self._run(writing.set_one(self._engine, category, key, value, ttl=ttl, tags=tags, fence=fence))
+        return await self._run(writing.set_one(self._engine, category, key, value, Terms(ttl, tags, fence)))
 
     async def set_many(
         self,
@@ -155,7 +163,7 @@ class AsyncCache:
         Raises:
             CacheValueError, TTLError, UnknownCategoryError, CacheKeyError: as ``set``; then nothing was stored.
         """
-        return await self._run(writing.set_many(self._engine, category, items, ttl=ttl, tags=tags))
+        return await self._run(writing.set_many(self._engine, category, items, Terms(ttl, tags)))
 
     async def delete(self, category: str, key: Any) -> bool:
         """Remove one entry; writes that began before are refused. True when there was one.
@@ -166,7 +174,13 @@ class AsyncCache:
         return await self._run(invalidating.delete(self._engine, category, key))
 
     async def get_or_compute(
-        self, category: str, key: Any, compute: Callable[[], T | Awaitable[T]], *, ttl: TTL = None, tags: Sequence[str] = ()
+        self,
+        category: str,
+        key: Any,
+        compute: Callable[[], T | Awaitable[T]],
+        *,
+        ttl: TTL = None,
+        tags: Sequence[str] = (),
     ) -> T:
         """The cached value, or what ``compute`` returns, which is then stored.
 
@@ -180,7 +194,7 @@ class AsyncCache:
             Exception: whatever ``compute`` raised, unchanged; followers get the leader's.
             TTLError, UnknownCategoryError, CacheKeyError: bad arguments.
         """
-        return await self._run(computing.get_or_compute(self._engine, category, key, compute, ttl=ttl, tags=tags))  # type: ignore[no-any-return]
+        return await self._run(computing.get_or_compute(self._engine, category, key, compute, ttl=ttl, tags=tags))
 
     async def get_or_compute_many(
         self,
@@ -227,7 +241,9 @@ class AsyncCache:
 
         def decorate(function: F) -> F:
             key_of, tags_of = key_maker(function, category, key, version), tags_maker(tags)
-            call_it = function if inspect.iscoroutinefunction(function) else functools.partial(asyncio.to_thread, function)
+            call_it = (
+                function if inspect.iscoroutinefunction(function) else functools.partial(asyncio.to_thread, function)
+            )
 
             @functools.wraps(function)
             async def call(*args: Any, **kwargs: Any) -> Any:

@@ -58,7 +58,7 @@ class AsyncRedisCacheClient:
 
     async def get(self, key: str) -> str | None:
         """The text under ``key``; None on a miss and on any trouble."""
-        return await self._run(plain.get(self._engine, _warn, key))  # type: ignore[no-any-return]
+        return await self._run(plain.get(self._engine, _warn, key))
 
     async def set(self, key: str, value: str, ttl: float | None = None) -> bool:
         """Store text for exactly ``ttl`` seconds (None: ``default_ttl``); True when it was stored."""

@@ -24,7 +24,8 @@ _EXAMPLES = {
     "serve": "glasscache serve\n  REDIS_URL=embedded:// glasscache serve --port 9000",
     "stats": "glasscache stats\n  glasscache stats --url http://cache:8000 --json",
     "explain": 'glasscache explain context task-1 5\n  glasscache explain tool read_file \'{"path": "a.txt"}\'',
-    "invalidate": "glasscache invalidate --tag task:task-1\n  glasscache invalidate --pattern 'tool:read_file:*' --dry-run\n"
+    "invalidate": "glasscache invalidate --tag task:task-1\n"
+    "  glasscache invalidate --pattern 'tool:read_file:*' --dry-run\n"
     "  glasscache invalidate --all",
     "doctor": "glasscache doctor\n  glasscache doctor --json",
 }
@@ -32,7 +33,9 @@ _EXAMPLES = {
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top = argparse.ArgumentParser("glasscache", description="A cache layer for agent workflows that one can see through.")
+    top = argparse.ArgumentParser(
+        "glasscache", description="A cache layer for agent workflows that one can see through."
+    )
     top.add_argument("--version", action="version", version=f"glasscache {version('glasscache')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 

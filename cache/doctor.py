@@ -119,7 +119,7 @@ def _server(info: dict[str, str]) -> Iterator[Finding]:
     name, oldest = ("Valkey", 8) if valkey else ("Redis", 7)
     major = int(version.partition(".")[0]) if version.partition(".")[0].isdigit() else 0
     if major < oldest:
-        yield Finding("fail", "server", f"{name} {version}", f"use Redis 7 or later, or Valkey 8 or later")
+        yield Finding("fail", "server", f"{name} {version}", "use Redis 7 or later, or Valkey 8 or later")
     else:
         yield Finding("ok", "server", f"{name} {version}")
 
@@ -169,7 +169,9 @@ def _clock(store: Store) -> Iterator[Finding]:
     except (StoreError, TypeError, ValueError, IndexError):
         return
     if apart > 1.0:
-        yield Finding("warn", "clock", f"{apart:.1f} s from the server's", "run a time service: ages and TTLs are off by it")
+        yield Finding(
+            "warn", "clock", f"{apart:.1f} s from the server's", "run a time service: ages and TTLs are off by it"
+        )
     else:
         yield Finding("ok", "clock", f"{apart * 1000:.0f} ms from the server's")
 

@@ -1,17 +1,17 @@
 """Every error that glasscache raises by name.
 
-    CacheError
-    ├── CacheKeyError         a key, tag or namespace that cannot be encoded
-    ├── CacheValueError       a value that would not come back as it was
-    │   └── ValueTooLargeError
-    ├── TTLError              a time to live out of range
-    ├── PatternError          an invalidation pattern that is refused
-    ├── UnknownCategoryError  a category nobody registered
-    ├── CategoryError         a category that cannot be registered
-    ├── SettingsError         a wrong setting; its text names the variable
-    ├── EmbeddedServerError   the embedded server cannot start
-    ├── ModelUnavailableError an embedding model cannot be loaded or reached
-    └── StoreError            the store's trouble; never leaves the fail-safe calls
+CacheError
+├── CacheKeyError         a key, tag or namespace that cannot be encoded
+├── CacheValueError       a value that would not come back as it was
+│   └── ValueTooLargeError
+├── TTLError              a time to live out of range
+├── PatternError          an invalidation pattern that is refused
+├── UnknownCategoryError  a category nobody registered
+├── CategoryError         a category that cannot be registered
+├── SettingsError         a wrong setting; its text names the variable
+├── EmbeddedServerError   the embedded server cannot start
+├── ModelUnavailableError an embedding model cannot be loaded or reached
+└── StoreError            the store's trouble; never leaves the fail-safe calls
 """
 
 from __future__ import annotations
@@ -73,9 +73,7 @@ class StoreError(CacheError):
         silent: True when the whole deadline passed without a byte from it.
     """
 
-    def __init__(
-        self, kind: ErrorType, detail: str = "", *, sent_nothing: bool = False, silent: bool = False
-    ) -> None:
+    def __init__(self, kind: ErrorType, detail: str = "", *, sent_nothing: bool = False, silent: bool = False) -> None:
         super().__init__(f"{kind.value}: {detail}" if detail else kind.value)
         self.kind = kind
         self.sent_nothing = sent_nothing

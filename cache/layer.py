@@ -17,6 +17,7 @@ from cache.core.explaining import Explanation
 from cache.core.generations import Fence
 from cache.core.lookup import Lookup
 from cache.core.policies import TTL, Policy, PolicyTable
+from cache.core.writing import Terms
 from cache.decorator import KeyOf, TagsOf, key_maker, tags_maker
 from cache.errors import CacheKeyError
 from cache.settings import Settings
@@ -124,7 +125,14 @@ class Cache:
         return self._run(lookups.get_many(self._engine, category, keys, tags=tags))
 
     def set(
-        self, category: str, key: Any, value: Any, *, ttl: TTL = None, tags: Sequence[str] = (), fence: Fence | None = None
+        self,
+        category: str,
+        key: Any,
+        value: Any,
+        *,
+        ttl: TTL = None,
+        tags: Sequence[str] = (),
+        fence: Fence | None = None,
     ) -> bool:
         """Store a value.
 
@@ -141,7 +149,7 @@ class Cache:
             ValueTooLargeError: its encoding is above the category's cap.
             TTLError, UnknownCategoryError, CacheKeyError: bad arguments.
         """
-        return self._run(writing.set_one(self._engine, category, key, value, ttl=ttl, tags=tags, fence=fence))
+        return self._run(writing.set_one(self._engine, category, key, value, Terms(ttl, tags, fence)))
 
     def set_many(
         self,
@@ -156,7 +164,7 @@ class Cache:
         Raises:
             CacheValueError, TTLError, UnknownCategoryError, CacheKeyError: as ``set``; then nothing was stored.
         """
-        return self._run(writing.set_many(self._engine, category, items, ttl=ttl, tags=tags))
+        return self._run(writing.set_many(self._engine, category, items, Terms(ttl, tags)))
 
     def delete(self, category: str, key: Any) -> bool:
         """Remove one entry; writes that began before are refused. True when there was one.
@@ -199,9 +207,7 @@ class Cache:
             CacheValueError: it did not give one value for each key.
             TTLError, UnknownCategoryError, CacheKeyError: bad arguments.
         """
-        return self._run(
-            batches.get_or_compute_many(self._engine, category, keys, compute_many, ttl=ttl, tags=tags)
-        )
+        return self._run(batches.get_or_compute_many(self._engine, category, keys, compute_many, ttl=ttl, tags=tags))
 
     def cached(
         self,

@@ -30,7 +30,15 @@ def serve(settings: Settings, host: str, port: int) -> int:
     instrument_fastapi(app)
     # no access log: a query may hold a key, and every request is a span without one
     try:
-        uvicorn.run(app, host=host, port=port, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=3)
+        uvicorn.run(
+            app,
+            host=host,
+            port=port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=3,
+        )
     finally:
         handle.shutdown()
     return 0

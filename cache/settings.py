@@ -44,7 +44,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True)
 
     enabled: bool = Field(True, validation_alias=_variable("CACHE_ENABLED"))
-    redis_url: SecretStr = Field(SecretStr("redis://redis:6379/0"), validation_alias=AliasChoices("REDIS_URL", "redis_url"))
+    redis_url: SecretStr = Field(
+        SecretStr("redis://redis:6379/0"), validation_alias=AliasChoices("REDIS_URL", "redis_url")
+    )
     default_ttl: float = Field(3600, validation_alias=_variable("CACHE_DEFAULT_TTL"))
     ttl_context: float = Field(3600, validation_alias=_variable("CACHE_TTL_CONTEXT"))
     ttl_embedding: float = Field(86_400, validation_alias=_variable("CACHE_TTL_EMBEDDING"))
@@ -89,7 +91,7 @@ class Settings(BaseSettings):
         """
         unknown = values.keys() - cls.model_fields.keys()
         if unknown:
-            raise SettingsError(f"{sorted(unknown)[0]}: there is no such setting; there are {', '.join(cls.model_fields)}")
+            raise SettingsError(f"{min(unknown)}: there is no such setting; there are {', '.join(cls.model_fields)}")
         return cls._checked(**{"ttls": _further_ttls(os.environ)} | values)
 
     @classmethod
@@ -121,7 +123,9 @@ def _further_ttls(given: Mapping[str, str | None]) -> dict[str, float]:
             try:
                 found[category] = seconds(float(text or ""))
             except (ValueError, CacheError):
-                raise SettingsError(f"{name}: not a time to live in seconds; for example {name}={_TTL_EXAMPLE}") from None
+                raise SettingsError(
+                    f"{name}: not a time to live in seconds; for example {name}={_TTL_EXAMPLE}"
+                ) from None
     return found
 
 

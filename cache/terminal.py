@@ -14,7 +14,16 @@ PROMISED = (
 )
 """The specification's table: operation, where it is measured, seconds uncached and cached."""
 
-_COLOURS = {"hit": "32", "miss": "33", "stale": "36", "error": "31", "ok": "0", "bypass": "35", "warn": "33", "fail": "31"}
+_COLOURS = {
+    "hit": "32",
+    "miss": "33",
+    "stale": "36",
+    "error": "31",
+    "ok": "0",
+    "bypass": "35",
+    "warn": "33",
+    "fail": "31",
+}
 
 
 def coloured(text: str, word: str, stream: TextIO | None = None) -> str:
@@ -72,7 +81,17 @@ def categories(summary: dict[str, Any]) -> str:
                 reasons,
             )
         )
-    head = ("category", "requests", "hits", "hit rate", "hit p50 / p95", "computation p50 / p95", "saved", "stored", "misses")
+    head = (
+        "category",
+        "requests",
+        "hits",
+        "hit rate",
+        "hit p50 / p95",
+        "computation p50 / p95",
+        "saved",
+        "stored",
+        "misses",
+    )
     return table(head, rows)
 
 
@@ -83,7 +102,9 @@ def tree(rows: Sequence[dict[str, Any]], limit: int = 40) -> str:
         times = f" x{row['count']}" if row["count"] > 1 else ""
         said = ""
         if "outcome" in row:
-            reasons = ", ".join(f"{reason} {n}" if "batch" in row else reason for reason, n in row.get("reasons", {}).items())
+            reasons = ", ".join(
+                f"{reason} {n}" if "batch" in row else reason for reason, n in row.get("reasons", {}).items()
+            )
             batch = f" {row['hits']} of {row['batch']} hit" if "batch" in row else ""
             said = coloured(f"  [{row['outcome']}{batch}{': ' + reasons if reasons else ''}]", row["outcome"])
         lines.append(f"{'  ' * row['depth']}{row['name']}{times}  {seconds(row['seconds'])}{said}")

@@ -103,9 +103,7 @@ def build_plain_async(settings: Settings, *, recorder: Recorder | None = None) -
 def async_twin(parts: Parts) -> AsyncParts:
     """Parts of an async cache that shares flights, memory and pending invalidations with a blocking one."""
     engine, url = parts.engine, parts.server.url if parts.server is not None else _url(parts.settings)
-    store = open_async_store(
-        url, _options(parts.settings), on_breaker=_watch(engine.recorder), clock=engine.clock
-    )
+    store = open_async_store(url, _options(parts.settings), on_breaker=_watch(engine.recorder), clock=engine.clock)
     twin = replace(engine, identity=store.identity, breaker=store.breaker_state)
     twin.pending = engine.pending
     return AsyncParts(twin, AsyncRunner(store), parts.settings)

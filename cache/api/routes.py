@@ -47,7 +47,7 @@ def cache_routes(cache: AsyncCache, metrics: CacheMetrics, token: str) -> APIRou
             Query(
                 max_length=512,
                 pattern=pattern_of(prefixes),
-                description="A category's prefix, then names and stars: `context:task-1:*`, `tool:read_file:*`, `prompt:*`.",
+                description="A category's prefix, then names and stars: `context:task-1:*`, `prompt:*`.",
                 examples=["context:task-1:*"],
             ),
         ],
@@ -103,7 +103,9 @@ def probe_routes(app: FastAPI, scrape: Any) -> None:
         "/metrics",
         response_class=Response,
         tags=["probes"],
-        responses={200: {"description": "Prometheus exposition.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+        responses={
+            200: {"description": "Prometheus exposition.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+        },
     )
     async def prometheus() -> Response:
         """The metrics for Prometheus."""

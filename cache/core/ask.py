@@ -132,6 +132,7 @@ def run_computation(ask: Ask) -> Operation[Any]:
 
 
 def remember(ask: Ask, error: Exception) -> None:
+    """Keep a computation's failure in mind where the policy says so: negative caching, or a throttled origin."""
     policy, now = ask.policy, ask.engine.clock.monotonic()
     if policy.negative_ttl_s and isinstance(error, policy.negative_on):
         ask.engine.failures.remember(ask.wanted.address.name, error, now + policy.negative_ttl_s)

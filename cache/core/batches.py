@@ -174,9 +174,7 @@ def _results(batch: _Batch, names: list[str]) -> Operation[list[Any]]:
     return results
 
 
-def _keep(
-    batch: _Batch, results: dict[str, Any], led: dict[str, Flight | None], began: float
-) -> Operation[None]:
+def _keep(batch: _Batch, results: dict[str, Any], led: dict[str, Flight | None], began: float) -> Operation[None]:
     """Hand the values to the caller and the followers, write them by one script."""
     drafts, cost_s = [], batch.event.compute_s / len(results)
     for name, result in results.items():

@@ -165,7 +165,9 @@ def _encode_vector(value: Any, max_bytes: int) -> bytes:
 def _vector_fault(size: int, max_bytes: int) -> CacheValueError:
     if size > max_bytes:
         return ValueTooLargeError(f"a vector of {size} bytes is above the category's cap of {max_bytes}")
-    return CacheValueError("a vector is a float array of one or two dimensions, or a list of numbers in float32's range")
+    return CacheValueError(
+        "a vector is a float array of one or two dimensions, or a list of numbers in float32's range"
+    )
 
 
 def _decode_vector(payload: bytes) -> Any:

@@ -50,9 +50,7 @@ class Draft:
     fence: Fence | None = None
 
 
-def commit(
-    engine: Engine, policy: Policy, drafts: Sequence[Draft], deadline: Deadline
-) -> Operation[list[int | None]]:
+def commit(engine: Engine, policy: Policy, drafts: Sequence[Draft], deadline: Deadline) -> Operation[list[int | None]]:
     """Sizes of what was stored, None for what a fence refused.
 
     A draft without a fence that this process's memory of the generations refused is

@@ -1,8 +1,8 @@
 """get_or_compute: look up, and on a miss let one caller compute for all who asked.
 
-    enter flight -> look -> hit: value (perhaps a refresh ahead in the background)
-                         -> stale and allowed: old value, refresh in the background
-                         -> miss: lead (compute, land, write) or follow (wait, take a copy)
+enter flight -> look -> hit: value (perhaps a refresh ahead in the background)
+                     -> stale and allowed: old value, refresh in the background
+                     -> miss: lead (compute, land, write) or follow (wait, take a copy)
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _fly(ask: Ask, ticket: int) -> Operation[Any]:
     if remembered is not None and isinstance(remembered, ask.policy.negative_on):
         ask.missed()
         raise remembered
-    seen: Hashable = ask.found.fence.scopes + ((ask.found.fence.own,),) if ask.found is not None else "outage"
+    seen: Hashable = (*ask.found.fence.scopes, ask.found.fence.own) if ask.found is not None else "outage"
     if (name, seen) in engine.flights.led.get():
         ask.missed()
         return unwrap((yield from run_computation(ask)))

@@ -65,19 +65,22 @@ def explain(engine: Engine, category: str, key: Any) -> Operation[Explanation]:
     policy = engine.policies[category]
     wanted = engine.want(policy, key)
     with engine.recorder.operation(policy.name, Op.EXPLAIN, digest=wanted.address.short) as event:
-        known = dict(
-            category=policy.name, digest=wanted.address.short, policy_ttl_s=policy.ttl_s, breaker=engine.breaker()
-        )
+        known: dict[str, Any] = {
+            "category": policy.name,
+            "digest": wanted.address.short,
+            "policy_ttl_s": policy.ttl_s,
+            "breaker": engine.breaker(),
+        }
         if not engine.enabled:
-            return Explanation(outcome=Outcome.BYPASS, **known)  # type: ignore[arg-type]
+            return Explanation(outcome=Outcome.BYPASS, **known)
         try:
             (found,) = yield from look(engine, policy, [wanted], engine.reading())
             left = yield Call(("PTTL", wanted.address.name), engine.reading(), idempotent=True)
         except StoreError as trouble:
             engine.failed(event, trouble)
-            return Explanation(outcome=Outcome.ERROR, error=trouble.kind, **known)  # type: ignore[arg-type]
+            return Explanation(outcome=Outcome.ERROR, error=trouble.kind, **known)
         kept = left / 1000 if isinstance(left, int) and left >= 0 else None
-        return Explanation(kept_s=kept, **known, **_facts(engine, found))  # type: ignore[arg-type]
+        return Explanation(kept_s=kept, **known, **_facts(engine, found))
 
 
 def _facts(engine: Engine, found: Found) -> dict[str, Any]:

@@ -123,9 +123,9 @@ class Flights:
         with self._lock:
             group = self._groups.setdefault(name, _Group())
             flight = group.flights.get(seen)
-            if flight is not None and flight.state is not FlightState.ABANDONED:
-                if not flight.ended_at or ticket < flight.ended_at:
-                    return flight, False
+            joinable = flight is not None and flight.state is not FlightState.ABANDONED
+            if flight is not None and joinable and (not flight.ended_at or ticket < flight.ended_at):
+                return flight, False
             while len(group.flights) >= _KEPT:
                 group.flights.pop(next(iter(group.flights)))
             flight = group.flights[seen] = Flight(leader)

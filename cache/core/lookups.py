@@ -14,7 +14,9 @@ from telemetry.vocabulary import Operation as Op
 from telemetry.vocabulary import Outcome, Tier
 
 
-def lookup(engine: Engine, category: str, key: Any, *, tags: Sequence[str] = (), prepare: bool = True) -> Operation[Lookup]:
+def lookup(
+    engine: Engine, category: str, key: Any, *, tags: Sequence[str] = (), prepare: bool = True
+) -> Operation[Lookup]:
     """Look one key up and tell all about it.
 
     Args:
@@ -67,6 +69,4 @@ def _account(engine: Engine, event: OperationEvent, found: Found) -> Lookup:
         event.ttl_s = left
         return Lookup(found.value, Outcome.HIT, Tier.REDIS, age=age, ttl=left, fence=found.fence, cost_s=cost)
     event.looked(Outcome.MISS, reason=found.reason)
-    return Lookup(
-        MISS, Outcome.MISS, miss_reason=found.reason, age=age, ttl=left, fence=found.fence, cost_s=cost
-    )
+    return Lookup(MISS, Outcome.MISS, miss_reason=found.reason, age=age, ttl=left, fence=found.fence, cost_s=cost)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -162,17 +163,18 @@ def invalidate_pattern(engine: Engine, warn: Warn, pattern: Any) -> Operation[in
     """
     with engine.recorder.operation(category_of(engine, pattern), Op.INVALIDATE) as event:
         event.trigger = Trigger.API
-        fault = key_fault(pattern) or ("a pattern must not be longer than 512 characters" if len(pattern) > 512 else None)
+        fault = key_fault(pattern) or (
+            "a pattern must not be longer than 512 characters" if len(pattern) > 512 else None
+        )
         if fault is not None:
             warn(fault.replace("a key", "a pattern"))
             event.fail(ErrorType.OTHER)
         if fault is not None or not engine.enabled:
             return 0
         try:
-            try:
+            # a pattern of no category of ours concerns nothing but the keys themselves
+            with suppress(PatternError):
                 yield from refuse_writes(engine, plan_pattern(pattern, engine.policies.prefixes))
-            except PatternError:
-                pass  # no category of ours: nothing but the keys themselves is concerned
             count = yield from sweep(engine, pattern, event)
         except StoreError as trouble:
             engine.failed(event, trouble)

@@ -115,9 +115,7 @@ def built_in() -> tuple[Policy, ...]:
     """The specification's four categories, and ``static`` for results that carry a version of their own."""
     return (
         Policy(name="context", ttl_s=3600, suffix=keys.context_suffix, tags=keys.context_tags),
-        Policy(
-            name="embedding", prefix="embed", ttl_s=86_400, suffix=keys.embedding_suffix, codec=CodecName.VECTOR
-        ),
+        Policy(name="embedding", prefix="embed", ttl_s=86_400, suffix=keys.embedding_suffix, codec=CodecName.VECTOR),
         Policy(name="tool", ttl_s=1800, suffix=keys.tool_suffix, tags=keys.tool_tags),
         Policy(name="prompt", ttl_s=3600, suffix=keys.prompt_suffix),
         Policy(name="static", ttl_s=86_400),

@@ -46,7 +46,11 @@ class Found:
 
 @dataclass(slots=True)
 class Sight:
-    """One look at the store: entries, the category's record, blocks of the seen-filter, tokens."""
+    """One look at the store: entries, the category's record, blocks of the seen-filter, tokens.
+
+    Args:
+        had_record: the category had a record before, whether or not it is still one of this server.
+    """
 
     raw: list[bytes | None]
     record: CategoryRecord | None
@@ -71,14 +75,16 @@ def look(
     """
     if engine.pending:
         yield from heal(engine, deadline)
-    scope = category_scope(policy.name)
-    known_before = engine.view.token(scope) is not None
+    known_before = engine.view.token(category_scope(policy.name)) is not None
     sight = yield from _see(engine, policy, wanted, deadline)
+    sight.had_record |= known_before
     entries = [_parse(engine, raw, want) for raw, want in zip(sight.raw, wanted, strict=True)]
     yield from _see_further_tags(engine, entries, sight, deadline)
-    found = [_judge(engine, policy, sight, want, item, raw) for want, item, raw in zip(wanted, entries, sight.raw, strict=True)]  # fmt: skip
-    if sight.record is None or (prepare and any(f.reason and not f.fence.complete for f in found)):
-        yield from _prepare(engine, policy, found, sight, deadline, guess=not known_before, prepare=prepare)
+    rows = zip(wanted, entries, sight.raw, strict=True)
+    found = [_judge(engine, policy, sight, want, item, raw) for want, item, raw in rows]
+    absent = _absent(policy, sight, found if prepare else ())
+    if absent:
+        yield from _prepare(engine, policy, found, sight, absent, deadline)
     engine.view.saw(sight.tokens.items())
     return found
 
@@ -201,22 +207,18 @@ def decode(policy: Policy, found: Found) -> None:
         found.reason, found.entry = MissReason.CORRUPT, None
 
 
+def _absent(policy: Policy, sight: Sight, found: Sequence[Found]) -> list[str]:
+    """The generations to make: the category's when it has none, and what the misses of ``found`` need for a write."""
+    category = category_scope(policy.name)
+    missed = [name for f in found if f.reason for name, token in f.fence.scopes if token is None]
+    tags = [name for name in dict.fromkeys(missed) if name != category]
+    return [category, *tags] if sight.record is None else tags
+
+
 def _prepare(
-    engine: Engine,
-    policy: Policy,
-    found: Sequence[Found],
-    sight: Sight,
-    deadline: Deadline,
-    *,
-    guess: bool,
-    prepare: bool,
+    engine: Engine, policy: Policy, found: Sequence[Found], sight: Sight, absent: Sequence[str], deadline: Deadline
 ) -> Operation[None]:
     """Make the generations that are absent; a category's first one also tells why its keys are absent."""
-    category = category_scope(policy.name)
-    absent = [category] if sight.record is None else []
-    if prepare:
-        missed = [name for f in found if f.reason for name, token in f.fence.scopes if token is None]
-        absent += [name for name in dict.fromkeys(missed) if name != category]
     try:
         made, evicted = yield from make_generations(engine, policy, absent, deadline)
     except StoreError as trouble:
@@ -225,16 +227,14 @@ def _prepare(
         return
     for f in found:
         f.fence = f.fence.with_tokens(made)
-    if sight.record is None and not sight.had_record and guess and evicted == b"0":
+    if sight.record is None and not sight.had_record and evicted == b"0":
         for f in found:
             if f.size == 0 and f.fence.own == NO_TOKEN:
                 f.reason = MissReason.COLD
     sight.tokens.update(made)
 
 
-def read_generations(
-    engine: Engine, policy: Policy, scopes: Sequence[str], deadline: Deadline
-) -> Operation[None]:
+def read_generations(engine: Engine, policy: Policy, scopes: Sequence[str], deadline: Deadline) -> Operation[None]:
     """Remember the tokens that ``scopes`` have now; one MGET."""
     reply = yield Call(("MGET", *(engine.scope_name(scope) for scope in scopes)), deadline, idempotent=True)
     expect_list(reply, len(scopes))

@@ -72,7 +72,8 @@ for d = 1, n do
   if ok and own ~= '' then
     local head = redis.pcall('GETRANGE', entry, 0, 19)
     local is = string.rep('\\0', 16)
-    if type(head) == 'string' and #head == 20 and string.sub(head, 1, 3) == '\\255g\\1' then is = string.sub(head, 5, 20) end
+    local ours = type(head) == 'string' and #head == 20 and string.sub(head, 1, 3) == '\\255g\\1'
+    if ours then is = string.sub(head, 5, 20) end
     ok = is == own
   end
   if ok then

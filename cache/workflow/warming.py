@@ -8,7 +8,7 @@ from cache.workflow.embeddings import CachedEmbeddings
 
 
 def warm_queries(embeddings: CachedEmbeddings, questions: Sequence[str]) -> int:
-    """Embed common questions; those that are there cost one round trip each and no model. Returns how many there are."""
+    """Embed common questions; one that is there costs a round trip and no model. Returns how many there are."""
     for question in questions:
         embeddings.query(question)
     return len(questions)

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.serving import served
 
 from cache import MISS, Cache
 from cache.cli import main, read_key
-from support.serving import served
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -211,7 +211,7 @@ def test_stats_of_a_running_api(url: str, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_demo_shows_a_workflow_get_faster() -> None:
-    """Cold, warm, changed over real source and a real model: at least 20 times faster, with the reasons of the misses."""
+    """Over real source and a real model the warm run is 20 times faster, and the misses have their reasons."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("CACHE_", "OTEL_"))}
     done = subprocess.run(
         [sys.executable, "-m", "cache", "demo", "--json"],

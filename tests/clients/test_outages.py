@@ -103,7 +103,7 @@ def test_an_invalidation_in_an_outage_is_made_good(server: EmbeddedServer) -> No
         assert cache.invalidate(tags=["task:t"]) == 0
         assert cache.pending
         server.thaw()
-        until(lambda: not cache.pending or cache.get("context", ("t", 1)) != "old" and not cache.pending, 2)
+        until(lambda: not cache.pending or (cache.get("context", ("t", 1)) != "old" and not cache.pending), 2)
 
         assert cache.get("context", ("t", 1)) is MISS
 

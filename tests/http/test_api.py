@@ -9,10 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
+from support.serving import TOKEN, served
 
 from cache import Cache
 from cache.testing import EmbeddedServer
-from support.serving import TOKEN, served
 
 AUTH = {"Authorization": f"Bearer {TOKEN}"}
 DEAD = "redis://127.0.0.1:1/0"

@@ -9,9 +9,9 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
+from support.serving import TOKEN, served
 
 from cache.testing import EmbeddedServer
-from support.serving import TOKEN, served
 
 EXAMPLES = 25
 QUICK = settings(

@@ -251,9 +251,7 @@ def test_a_forked_child_has_its_own_connections(server):
         right = all(store.execute(_get(f"k{n % 64}")) == b"v%d" % (n % 64) for n in range(300))
         return 0 if right and store.client.get("k2") == "v2" else 1
 
-    codes = []
-    for _ in range(5):
-        codes.append(_in_child(child))
+    codes = [_in_child(child) for _ in range(5)]
     right = all(store.execute(_get(f"k{n % 64}")) == b"v%d" % (n % 64) for n in range(300))
     stop.set()
     for thread in threads:

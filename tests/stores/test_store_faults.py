@@ -197,7 +197,9 @@ def test_a_server_that_refuses_hello_is_spoken_to_as_of_old(open_driver, own_ser
 
 def test_noperm_degrades_that_command_only(open_driver, own_server, admin):
     """INFO, scripts and keys that are forbidden are named; the rest works, and the breaker stays closed."""
-    admin.acl_setuser("weak", enabled=True, passwords=["+pw"], keys=["ok*"], commands=["+@all", "-info", "-eval", "-evalsha"])
+    admin.acl_setuser(
+        "weak", enabled=True, passwords=["+pw"], keys=["ok*"], commands=["+@all", "-info", "-eval", "-evalsha"]
+    )
     driver = open_driver(f"redis://weak:pw@127.0.0.1:{own_server.port}/0")
 
     assert driver.call("SET", "ok", 1) == b"OK"
