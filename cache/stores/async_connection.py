@@ -114,7 +114,7 @@ class _Bounded:
 
     async def can_read(self) -> bool:
         """True when the connection is not clean: also when the loop has not yet seen that the peer closed it."""
-        return _has_news(self._writer) or await super().can_read()
+        return _has_news(self._writer) or await super().can_read()  # type: ignore[misc]
 
     async def disconnect(self, nowait: bool = False, *args: Any, **kwargs: Any) -> None:
         """Close; without waiting, also drop what a frozen server has not taken."""
