@@ -95,7 +95,7 @@ def categories(summary: dict[str, Any]) -> str:
     return table(head, rows)
 
 
-def tree(rows: Sequence[dict[str, Any]], limit: int = 40) -> str:
+def tree(rows: Sequence[dict[str, Any]], limit: int = 60) -> str:
     """A run's spans, indented; misses with their reasons."""
     lines = []
     for row in rows[:limit]:
@@ -135,7 +135,7 @@ def demo_report(result: dict[str, Any]) -> str:
         parts.append(f"{title}: {seconds(figures['seconds'])}{faster}\n\n{categories(figures['metrics'])}")
     parts.append(f"Promised and measured\n\n{speed_ups(phases)}")
     parts.append(f"The slowest run of the cold process, span by span\n\n{tree(phases['cold']['slowest'])}")
-    parts.append(f"The slowest run after the change: what missed, and why\n\n{tree(phases['changed']['slowest'], 24)}")
+    parts.append(f"The slowest run after the change: what missed, and why\n\n{tree(phases['changed']['slowest'])}")
     parts.append(
         "Where to look next\n\n"
         "  glasscache serve      the same figures at /cache/metrics, for Prometheus at /metrics\n"

@@ -40,31 +40,31 @@ def slowest_tree(spans: Sequence[EndedSpan], root: str = "workflow.run") -> list
     for span in sorted(spans, key=lambda span: span.start_time or 0):
         if span.parent is not None:
             children[span.parent.span_id].append(span)
-    rows: list[dict[str, Any]] = []
-    _walk(max(roots, key=_seconds), children, 0, rows)
+    return _block(max(roots, key=_seconds), children, 0)
+
+
+def _block(span: EndedSpan, children: dict[int, list[EndedSpan]], depth: int) -> list[dict[str, Any]]:
+    """A span's row and, below it, its children's; neighbours of one shape become one, with a count."""
+    rows = [{"depth": depth, "name": span.name, "seconds": _seconds(span), "count": 1, **_said(span)}]
+    last: list[dict[str, Any]] = []
+    for child in children[span.context.span_id]:
+        block = _block(child, children, depth + 1)
+        if _shape(block) == _shape(last):
+            _merge(last, block)
+        else:
+            rows += block
+            last = block
     return rows
 
 
-def _walk(span: EndedSpan, children: dict[int, list[EndedSpan]], depth: int, rows: list[dict[str, Any]]) -> None:
-    row = {"depth": depth, "name": span.name, "seconds": _seconds(span), "count": 1, **_said(span)}
-    inner: list[dict[str, Any]] = []
-    for child in children[span.context.span_id]:
-        _walk(child, children, depth + 1, inner)
-    last = _last_sibling(rows, depth)
-    if last is not None and not inner and _like(rows[last]) == _like(row) and last == len(rows) - 1:
-        rows[last]["count"] += 1
-        rows[last]["seconds"] += row["seconds"]
-        return
-    rows.append(row)
-    rows += inner
+def _shape(block: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    return [(row["depth"], row["name"], row.get("outcome"), tuple(row.get("reasons", ()))) for row in block]
 
 
-def _last_sibling(rows: list[dict[str, Any]], depth: int) -> int | None:
-    return len(rows) - 1 if rows and rows[-1]["depth"] == depth else None
-
-
-def _like(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["name"], row.get("outcome"), row.get("reasons")
+def _merge(into: list[dict[str, Any]], block: list[dict[str, Any]]) -> None:
+    for row, other in zip(into, block, strict=True):
+        row["seconds"] += other["seconds"]
+        row["count"] += other["count"]
 
 
 def _said(span: EndedSpan) -> dict[str, Any]:
