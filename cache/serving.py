@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from cache.errors import CacheError
 from cache.settings import Settings
 from telemetry.logs import configure_logging
 
 
-def serve(settings: Settings, host: str, port: int) -> int:
+def serve(settings: Settings, host: str, port: int, rehearsal: Callable[[], None] | None = None) -> int:
     """Serve the API until interrupted; returns the exit code.
+
+    Args:
+        rehearsal: is run before, in this process and under its telemetry.
 
     Raises:
         CacheError: the extra ``glasscache[api]`` is not installed.
@@ -25,6 +30,8 @@ def serve(settings: Settings, host: str, port: int) -> int:
         raise CacheError(f"{error.name} is missing: pip install 'glasscache[api]'") from None
     configure_logging(as_json=settings.log_json)
     handle = telemetry.setup()
+    if rehearsal is not None:
+        rehearsal()
     cache = AsyncCache.from_settings(settings)
     app = create_app(cache, get_metrics(), token=settings.api_token.get_secret_value(), scrape=handle.scrape)
     instrument_fastapi(app)

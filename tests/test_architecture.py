@@ -32,7 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cache.insight",),
     ("cache.stores",),
     ("cache.key_generator", "cache.metrics", "cache.settings"),
-    ("cache.running", "cache.decorator"),
+    ("cache.running", "cache.decorator", "cache.opening"),
     ("cache.wiring",),
     ("cache.redis_client", "cache.async_redis_client", "cache.layer", "cache.async_layer"),
     ("cache",),

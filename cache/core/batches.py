@@ -20,8 +20,7 @@ from cache.core.policies import Policy
 from cache.core.reading import Found, look
 from cache.core.results import copy_of, draft_of, encode_result
 from cache.core.steps import Compute, Wait
-from cache.core.ttl import seconds as ttl_seconds
-from cache.core.writing import store
+from cache.core.writing import Terms, store
 from cache.errors import CacheValueError, StoreError
 from telemetry.events import OperationEvent
 from telemetry.vocabulary import FlightScope, Outcome, WriteResult
@@ -61,20 +60,28 @@ def _never() -> None:
 
 
 def get_or_compute_many(
-    engine: Engine, category: str, keys: Sequence[Any], compute_many: ComputeMany, *, ttl: Any, tags: Sequence[str]
+    engine: Engine,
+    category: str,
+    keys: Sequence[Any],
+    compute_many: ComputeMany,
+    terms: Terms,
+    operation: Op = Op.GET_OR_COMPUTE_MANY,
 ) -> Operation[list[Any]]:
     """The values in the order of ``keys``; ``compute_many`` is called once, with the keys that are missing.
+
+    Args:
+        operation: what it is counted as; warming is the same under another name.
 
     Raises:
         CacheValueError: ``compute_many`` did not give one value for each key.
     """
     policy = engine.policies[category]
-    seconds = policy.ttl_s if ttl is None else ttl_seconds(ttl)
+    seconds = terms.seconds(policy)
     asked = list(keys)
-    wanted = [engine.want(policy, key, tags) for key in asked]
+    wanted = [engine.want(policy, key, terms.tags) for key in asked]
     names = [want.address.name for want in wanted]
     rows, wants = dict(zip(names, asked, strict=True)), dict(zip(names, wanted, strict=True))
-    with engine.recorder.operation(policy.name, Op.GET_OR_COMPUTE_MANY, batch_size=len(asked)) as event:
+    with engine.recorder.operation(policy.name, operation, batch_size=len(asked)) as event:
         batch = _Batch(engine, policy, seconds, event, compute_many, rows, wants, Counter(names))
         if not engine.enabled:
             event.looked(Outcome.BYPASS, n=len(asked))

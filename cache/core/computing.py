@@ -43,7 +43,9 @@ def get_or_compute(
             answer = from_entry(ask)
             if answer is not MISS:
                 if due(ask):
-                    yield Background(lambda: refresh(ask, engine.recorder.current_span_context()))
+                    # what caused it is known here and now; the refresh runs elsewhere, later
+                    cause = engine.recorder.current_span_context()
+                    yield Background(lambda: refresh(ask, cause))
                 return answer
             return (yield from _fly(ask, ticket))
         finally:

