@@ -163,6 +163,22 @@ async def many_are_computed_by_one_call(stage: Stage) -> None:
 
 
 @scenario
+async def warming_is_counted_as_such(stage: Stage) -> None:
+    """warm computes what is missing, once, and its lookups are counted under its own name."""
+    asked: list[list[str]] = []
+
+    def compute_many(keys: list[str]) -> list[str]:
+        asked.append(keys)
+        return keys
+
+    assert await stage.cache.warm("prompt", ["a", "b"], compute_many) == 2
+    assert await stage.cache.warm("prompt", ["a", "b", "c"], compute_many) == 3
+    assert asked == [["a", "b"], ["c"]]
+    assert stage.count("miss", **{"cache.operation": "warm"}) == 3
+    assert stage.count("hit", **{"cache.operation": "warm"}) == 2
+
+
+@scenario
 async def a_batch_of_the_wrong_length_is_an_error(stage: Stage) -> None:
     """compute_many must give one value for each key."""
     with pytest.raises(CacheValueError, match="1 values for 2 keys"):
