@@ -115,8 +115,11 @@ def settle_failure(ask: Ask, error: Exception) -> Any:
     if isinstance(error, ask.policy.stale_on):
         value = serve_stale(ask)
         if value is not MISS:
+            # nothing failed for the caller: the computation's own span says what did
+            ask.event.failed = False
             return value
     ask.missed()
+    ask.event.failed = True
     raise error
 
 

@@ -209,4 +209,6 @@ def _serve_stale_or_raise(batch: _Batch, names: list[str], error: Exception) -> 
             if name not in stale or stale[name] is MISS:
                 batch.ask(name).missed()
         raise error
+    # nothing failed for the caller: the computation's own span says what did
+    batch.event.failed = False
     batch.values.update(stale)

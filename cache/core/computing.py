@@ -67,6 +67,7 @@ def _fly(ask: Ask, ticket: int) -> Operation[Any]:
     remembered = engine.failures.recent(name, engine.clock.monotonic())
     if remembered is not None and isinstance(remembered, ask.policy.negative_on):
         ask.missed()
+        ask.event.failed = True
         raise remembered
     seen: Hashable = (*ask.found.fence.scopes, ask.found.fence.own) if ask.found is not None else "outage"
     if (name, seen) in engine.flights.led.get():
