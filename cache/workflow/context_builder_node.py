@@ -60,21 +60,21 @@ class ContextBuilderNode:
         return _filled(context, messages, hit=False)
 
     def _through_cache(self, context: dict[str, Any], task_id: str, turn: int) -> dict[str, Any]:
-        built = False
+        built: list[Any] = []
 
         def compute() -> Computed:
-            nonlocal built
-            built = True
-            messages = self._build(context)
-            return Computed({"messages": messages}, store=bool(messages))
+            made: dict[str, Any] = {}
+            built.append(made)
+            made["messages"] = self._build(context)
+            return Computed(made, store=bool(made["messages"]))
 
         try:
             value = self._client.get_or_compute("context", (task_id, turn), compute)
         except CacheKeyError:
             if built:
                 raise
-            return _filled(context, self._build(context), hit=False)
-        return _filled(context, value["messages"], hit=not built)
+            value = compute().value
+        return _filled(context, value["messages"], hit=not _made_here(value, built))
 
     def new_message(self, task_id: str) -> int:
         """Drop what was built for a task: a message was added. Returns how many scopes or keys that were."""
@@ -95,14 +95,14 @@ class AsyncContextBuilderNode:
     async def execute(self, context: dict[str, Any]) -> dict[str, Any]:
         """As ``ContextBuilderNode.execute``."""
         task_id, turn = context.get("task_id"), context.get("turn", 0)
-        built = False
+        built: list[Any] = []
 
         async def compute() -> Computed:
-            nonlocal built
-            built = True
+            made: dict[str, Any] = {}
+            built.append(made)
             messages = self._build(context)
-            messages = await messages if inspect.isawaitable(messages) else messages
-            return Computed({"messages": messages}, store=bool(messages))
+            made["messages"] = await messages if inspect.isawaitable(messages) else messages
+            return Computed(made, store=bool(made["messages"]))
 
         if self._cache is None or not task_id:
             return _filled(context, (await compute()).value["messages"], hit=False)
@@ -112,13 +112,18 @@ class AsyncContextBuilderNode:
             if built:
                 raise
             value = (await compute()).value
-        return _filled(context, value["messages"], hit=not built)
+        return _filled(context, value["messages"], hit=not _made_here(value, built))
 
     async def new_message(self, task_id: str) -> int:
         """As ``ContextBuilderNode.new_message``."""
         if self._cache is None:
             return 0
         return int(await self._cache.invalidate(tags=(f"task:{task_id}",), trigger=Trigger.MESSAGE))
+
+
+def _made_here(value: Any, built: list[Any]) -> bool:
+    """True when this call built the value; a refresh in the background builds too, for the next one."""
+    return any(made is value for made in built)
 
 
 def _filled(context: dict[str, Any], messages: Any, *, hit: bool) -> dict[str, Any]:

