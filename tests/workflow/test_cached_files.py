@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from support.folder_tools import Tools, nobody, settle
 
 from cache import Cache
+from cache.core.fingerprint import MAX_FILES
 from cache.key_generator import generate_tool_key
 from cache.redis_client import RedisCacheClient
 from cache.workflow.file_tools import file_dispatch, file_registry
@@ -80,6 +82,26 @@ def test_a_file_that_changes_at_once_again_is_never_served_old(tools: Tools) -> 
         stale += [n for _ in range(2) if tools.call("read_file", path="a.txt")[1]["content"] != f"{n:08}\n"]
 
     assert stale == []
+
+
+@pytest.mark.parametrize(("name", "payload"), READS)
+def test_what_was_read_at_the_moment_of_a_change_is_not_kept(tools: Tools, name: str, payload: dict[str, Any]) -> None:
+    """A file or folder whose modification time is not in the past may change again unseen: it is read each time."""
+    later = time.time_ns() + 60_000_000_000
+    for path in (tools.root / "a.txt", tools.root):
+        os.utime(path, ns=(later, later))
+
+    assert [tools.call(name, **payload)[1]["cache_hit"] for _ in range(2)] == [False, False]
+
+
+def test_results_of_very_many_files_are_not_kept(tools: Tools) -> None:
+    """A search over more files than an entry may name is right each time and stored never."""
+    for n in range(MAX_FILES):
+        (tools.root / f"{n:03}.txt").write_text("needle\n")
+    tools.settle()
+
+    found = [tools.call("search_text", pattern="needle")[1] for _ in range(2)]
+    assert [(result["total"], result["cache_hit"]) for result in found] == [(MAX_FILES, False)] * 2
 
 
 def test_new_and_deleted_files_change_listings_and_searches(tools: Tools) -> None:
