@@ -5,8 +5,11 @@ The nodes take a ``Cache``, a ``RedisCacheClient``, or any object with ``get_jso
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeGuard
+
+_log = logging.getLogger("glasscache")
 
 
 class JSONClient(Protocol):
@@ -48,3 +51,41 @@ class AsyncComputingCache(Protocol):
 def computes(client: Any) -> TypeGuard[ComputingCache]:
     """True for a cache that computes by itself on a miss."""
     return callable(getattr(client, "get_or_compute", None))
+
+
+def read_json(client: Any, key: str) -> Any:
+    """What a plain client has under ``key``; None when it raises: that costs a hit, never the caller."""
+    try:
+        return client.get_json(key)
+    except Exception as error:
+        return _lost(error)
+
+
+def write_json(client: Any, key: str, value: Any, **ttl: float) -> None:
+    """Store by a plain client; one that raises stores nothing."""
+    try:
+        client.set_json(key, value, **ttl)
+    except Exception as error:
+        _lost(error)
+
+
+async def read_json_async(client: Any, key: str) -> Any:
+    """The twin of ``read_json``."""
+    try:
+        return await client.get_json(key)
+    except Exception as error:
+        return _lost(error)
+
+
+async def write_json_async(client: Any, key: str, value: Any, **ttl: float) -> None:
+    """The twin of ``write_json``."""
+    try:
+        await client.set_json(key, value, **ttl)
+    except Exception as error:
+        _lost(error)
+
+
+def _lost(error: Exception) -> Any:
+    """Say that an application's own client failed, by the error's class; ours never raise here."""
+    _log.warning("a cache client failed, the workflow runs uncached: %s", type(error).__name__)
+    return None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from cache.core.lookup import Computed
 from cache.errors import CacheError, CacheKeyError
 from cache.key_generator import generate_context_key
-from cache.workflow.adapters import computes
+from cache.workflow.adapters import computes, read_json, read_json_async, write_json, write_json_async
 from telemetry.vocabulary import Trigger
 
 Build = Callable[[Mapping[str, Any]], Any]
@@ -47,16 +47,13 @@ class ContextBuilderNode:
             return _filled(context, self._build(context), hit=False)
         if computes(self._client):
             return self._through_cache(context, task_id, turn)
-        try:
-            key = generate_context_key(task_id, turn)
-        except CacheError:
-            return _filled(context, self._build(context), hit=False)
-        found = self._client.get_json(key)
+        key = _key(task_id, turn)
+        found = read_json(self._client, key) if key else None
         if isinstance(found, dict) and "messages" in found:
             return _filled(context, found["messages"], hit=True)
         messages = self._build(context)
-        if messages:
-            self._client.set_json(key, {"messages": messages})
+        if messages and key:
+            write_json(self._client, key, {"messages": messages})
         return _filled(context, messages, hit=False)
 
     def _through_cache(self, context: dict[str, Any], task_id: str, turn: int) -> dict[str, Any]:
@@ -82,12 +79,11 @@ class ContextBuilderNode:
             return 0
         if computes(self._client):
             return self._client.invalidate(tags=(f"task:{task_id}",), trigger=Trigger.MESSAGE)
-        pattern = generate_context_key(task_id, 0).rpartition(":")[0] + ":*"
-        return self._client.invalidate_pattern(pattern) if hasattr(self._client, "invalidate_pattern") else 0
+        return self._client.invalidate_pattern(_pattern(task_id)) if hasattr(self._client, "invalidate_pattern") else 0
 
 
 class AsyncContextBuilderNode:
-    """The twin for ``AsyncCache``; ``build`` may be a coroutine function."""
+    """The twin for ``AsyncCache`` and clients that are awaited; ``build`` may be a coroutine function."""
 
     def __init__(self, cache: Any = None, build: Build | None = None) -> None:
         self._cache, self._build = cache, build or messages_of
@@ -106,6 +102,8 @@ class AsyncContextBuilderNode:
 
         if self._cache is None or not task_id:
             return _filled(context, (await compute()).value["messages"], hit=False)
+        if not computes(self._cache):
+            return await self._through_json(context, _key(task_id, turn), compute)
         try:
             value = await self._cache.get_or_compute("context", (task_id, turn), compute)
         except CacheKeyError:
@@ -118,7 +116,38 @@ class AsyncContextBuilderNode:
         """As ``ContextBuilderNode.new_message``."""
         if self._cache is None:
             return 0
-        return int(await self._cache.invalidate(tags=(f"task:{task_id}",), trigger=Trigger.MESSAGE))
+        if hasattr(self._cache, "invalidate"):
+            return int(await self._cache.invalidate(tags=(f"task:{task_id}",), trigger=Trigger.MESSAGE))
+        pattern = _pattern(task_id)
+        return int(await self._cache.invalidate_pattern(pattern)) if hasattr(self._cache, "invalidate_pattern") else 0
+
+    async def _through_json(
+        self, context: dict[str, Any], key: str | None, compute: Callable[[], Awaitable[Computed]]
+    ) -> dict[str, Any]:
+        found = await read_json_async(self._cache, key) if key else None
+        if isinstance(found, dict) and "messages" in found:
+            return _filled(context, found["messages"], hit=True)
+        computed = await compute()
+        if computed.store and key:
+            await write_json_async(self._cache, key, computed.value)
+        return _filled(context, computed.value["messages"], hit=False)
+
+
+def _key(task_id: Any, turn: Any) -> str | None:
+    """The specification's key; None for what has none."""
+    try:
+        return generate_context_key(task_id, turn)
+    except CacheError:
+        return None
+
+
+def _pattern(task_id: str) -> str:
+    """All turns of a task.
+
+    Raises:
+        CacheKeyError: the task has no key.
+    """
+    return generate_context_key(task_id, 0).rpartition(":")[0] + ":*"
 
 
 def _made_here(value: Any, built: list[Any]) -> bool:

@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from cache.errors import ModelUnavailableError
 from cache.key_generator import generate_embedding_key
-from cache.workflow.adapters import computes
+from cache.workflow.adapters import computes, read_json, write_json
 from cache.workflow.endpoint import OpenAICompatible
 from telemetry.runs import tracer
 
@@ -139,12 +139,12 @@ class CachedEmbeddings:
         if self._cache is None:
             return self._embed(keys)
         names = [generate_embedding_key("\0".join(map(str, key))) for key in keys]
-        found = [self._cache.get_json(name) for name in names]
+        found = [read_json(self._cache, name) for name in names]
         missing = [i for i, vector in enumerate(found) if not _fits(vector, self._model.dimension)]
         vectors = self._embed([keys[i] for i in missing])
         for i, vector in zip(missing, vectors, strict=True):
             found[i] = [float(x) for x in vector]
-            self._cache.set_json(names[i], found[i])
+            write_json(self._cache, names[i], found[i])
         return found
 
 

@@ -1,11 +1,7 @@
-"""Tool results in a plain client's JSON: what they were made from stands beside them and is checked at each hit.
-
-A client that raises costs a hit, never the call.
-"""
+"""Tool results in a plain client's JSON: what they were made from stands beside them and is checked at each hit."""
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import Any
 
@@ -14,12 +10,11 @@ from cache.core.lookup import Computed
 from cache.errors import CacheError
 from cache.key_generator import generate_tool_key
 from cache.stores.files import settled, unchanged
+from cache.workflow.adapters import read_json, read_json_async, write_json, write_json_async
 from cache.workflow.tool_call import ToolCall
 
 FILES, SCOPE = "_files", "_scope"
 """Where the JSON keeps the fingerprints, and the tool's version with the sandbox's root."""
-
-_log = logging.getLogger("glasscache")
 
 
 def key_of(call: ToolCall) -> str | None:
@@ -64,21 +59,14 @@ def through_json(call: ToolCall, client: Any) -> dict[str, Any]:
     key = key_of(call)
     if key is None:
         return _value(call.compute())
-    try:
-        value = unpack(client.get_json(key), call)
-    except Exception as error:
-        _lost(error)
-        value = None
+    value = unpack(read_json(client, key), call)
     if value is not None:
         return value
     began_ns = time.time_ns()
     computed = call.compute()
     packed = pack(computed, call, began_ns)
-    try:
-        if packed is not None:
-            client.set_json(key, packed, **_ttl(computed))
-    except Exception as error:
-        _lost(error)
+    if packed is not None:
+        write_json(client, key, packed, **_ttl(computed))
     return _value(computed)
 
 
@@ -87,21 +75,14 @@ async def through_json_async(call: ToolCall, client: Any) -> dict[str, Any]:
     key = key_of(call)
     if key is None:
         return _value(await call.compute_async())
-    try:
-        value = unpack(await client.get_json(key), call)
-    except Exception as error:
-        _lost(error)
-        value = None
+    value = unpack(await read_json_async(client, key), call)
     if value is not None:
         return value
     began_ns = time.time_ns()
     computed = await call.compute_async()
     packed = pack(computed, call, began_ns)
-    try:
-        if packed is not None:
-            await client.set_json(key, packed, **_ttl(computed))
-    except Exception as error:
-        _lost(error)
+    if packed is not None:
+        await write_json_async(client, key, packed, **_ttl(computed))
     return _value(computed)
 
 
@@ -111,7 +92,3 @@ def _value(computed: Computed) -> dict[str, Any]:
 
 def _ttl(computed: Computed) -> dict[str, float]:
     return {} if computed.ttl is None else {"ttl": computed.ttl}
-
-
-def _lost(error: Exception) -> None:
-    _log.warning("a cache client failed, the tool runs uncached: %s", type(error).__name__)

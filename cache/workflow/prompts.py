@@ -9,7 +9,7 @@ from typing import Any
 
 from cache.errors import CacheKeyError
 from cache.key_generator import generate_prompt_key, hash_dict
-from cache.workflow.adapters import computes
+from cache.workflow.adapters import computes, read_json, write_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +65,11 @@ class PromptAssembler:
             return self._fill(values)
 
     def _through_json(self, name: str, values: Mapping[str, Any]) -> str:
-        found = self._cache.get_json(name)
+        found = read_json(self._cache, name)
         if isinstance(found, dict) and isinstance(found.get("prompt"), str):
             return str(found["prompt"])
         prompt = self._fill(values)
-        self._cache.set_json(name, {"prompt": prompt})
+        write_json(self._cache, name, {"prompt": prompt})
         return prompt
 
     def _fill(self, values: Mapping[str, Any]) -> str:

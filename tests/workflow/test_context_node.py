@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cache import MISS, AsyncCache, Cache
+from cache.async_redis_client import AsyncRedisCacheClient
 from cache.errors import CacheKeyError
 from cache.workflow.context_builder_node import AsyncContextBuilderNode, ContextBuilderNode
 
@@ -150,15 +151,20 @@ def test_the_twin(glasscache_url: str) -> None:
         await asyncio.sleep(0)
         return HELLO
 
-    async def main() -> list[bool]:
-        async with AsyncCache.from_url(glasscache_url) as cache:
+    async def main(client: Any) -> list[bool]:
+        async with client as cache:
             node, plain = AsyncContextBuilderNode(cache, build), AsyncContextBuilderNode(cache, lambda _: HELLO)
             hits = [(await one.execute({"task_id": "t"}))["cache_hit"] for one in (node, node, plain)]
             assert await node.new_message("t") == 1
+            assert await AsyncContextBuilderNode(None).new_message("t") == 0
             hits += [
                 (await node.execute(dict(context)))["cache_hit"] for context in ({"task_id": "t"}, {}, {"task_id": 5})
             ]
             hits.append((await AsyncContextBuilderNode(None, build).execute({"task_id": "t"}))["cache_hit"])
             return hits
 
-    assert asyncio.run(main()) == [False, True, True, False, False, False, False]
+    for client in (AsyncCache.from_url(glasscache_url), AsyncRedisCacheClient(glasscache_url)):
+        assert asyncio.run(main(client)) == [False, True, True, False, False, False, False]
+        with Cache.from_url(glasscache_url) as cache:
+            cache.invalidate(category="context")
+            cache.invalidate(pattern="context:*")
