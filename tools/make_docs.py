@@ -94,8 +94,9 @@ attribute.
 ## Categories
 
 Built in: {built_in}. At most {most} stand beside them, the shipped `static` and those
-that the application registers; one beyond that is counted as `{other}`, and so is a key of the plain client whose prefix
-no category owns. `{general}` is what `record_*` counts under by default, `{all}` an operation over several categories.
+that the application registers; one beyond that is counted as `{other}`, and so is a key of the plain client whose
+prefix no category owns. `{general}` is what `record_*` counts under by default, `{all}` an operation over several
+categories.
 
 The label sets of a metric stay under the SDK's limit of {limit} with all categories registered; a test holds that. A
 counter's series exist from the start, at zero, so that a first error is seen as an increase; those of a miss reason
@@ -158,7 +159,7 @@ def labels(metric: Metric) -> Iterator[str]:
         elif attribute == schema.CATEGORY:
             yield f"- {name}: see [categories](#categories)"
         elif attribute == schema.STORE:
-            yield f"- {name}: {MEANINGS[attribute][1].lower()}"
+            yield f"- {name}: the scheme of the store's URL"
         else:
             yield f"- {name}: {code(words_of(metric, attribute))}"
 
