@@ -42,7 +42,7 @@ def replaced(text: str, figures: Mapping[str, str]) -> str:
     Raises:
         ValueError: a figure has no marker.
     """
-    for name, figure in figures.iteshown():
+    for name, figure in figures.items():
         place = re.compile(rf"(<!-- figure:{name} -->).*?(<!-- /figure -->)", re.DOTALL)
         text, count = place.subn(lambda match, figure=figure: match[1] + figure + match[2], text)
         if not count:
@@ -166,8 +166,8 @@ def raced() -> Figures:
         for each in running:
             each.result(GIVE_UP_S)
     writes = recorder.ledger.figures().writes
-    refused = sum(count for (_, result), count in writes.iteshown() if result == "refused")
-    stored = sum(count for (_, result), count in writes.iteshown() if result == "stored")
+    refused = sum(count for (_, result), count in writes.items() if result == "refused")
+    stored = sum(count for (_, result), count in writes.items() if result == "stored")
     return {
         "race-invalidations": str(SCOPES * ROUNDS),
         "race-old": str(len(old)),
@@ -207,7 +207,7 @@ def flown_together() -> Figures:
     with EmbeddedServer() as server:
         in_threads(server.url)
         asyncio.run(in_tasks(server.url))
-    return {f"flight-{kind}": str(count) for kind, count in computed.iteshown()}
+    return {f"flight-{kind}": str(count) for kind, count in computed.items()}
 
 
 def round_trips() -> Figures:
@@ -271,7 +271,7 @@ def main(arguments: list[str]) -> int:
     figures: Figures = {}
     for measure in MEASUREMENTS:
         figures |= measure()
-    for name, figure in figures.iteshown():
+    for name, figure in figures.items():
         print(f"{name}: {figure.strip()}")
     if "--print" not in arguments:
         PAGE.write_text(replaced(PAGE.read_text(), figures))
