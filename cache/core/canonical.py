@@ -8,8 +8,8 @@ meaning (an object's default repr, a generator, NaN) is refused.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Callable, Iterable
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from pathlib import PurePath
@@ -96,9 +96,9 @@ def _decimal(value: Decimal) -> bytes:
 
 
 def _moment(value: datetime) -> bytes:
-    if value.tzinfo is None:
-        return f"n{value.isoformat()}f{value.fold}".encode()
-    return f"a{value.astimezone(UTC).isoformat()}o{value.utcoffset()}".encode()
+    """Local time and offset: together they are the instant, with no sum to overflow."""
+    local, offset = value.replace(tzinfo=None).isoformat(), value.utcoffset()
+    return (f"n{local}f{value.fold}" if offset is None else f"a{local}o{offset}").encode()
 
 
 def _clock_time(value: time) -> bytes:
@@ -172,16 +172,23 @@ def _encode_other(value: Any, out: list[bytes], budget: _Budget, depth: int) -> 
     """Enums, paths, dataclasses and pydantic models, each with the name of its class."""
     kind = type(value)
     if isinstance(value, Enum):
-        fields: Any = value.name
+        fields: Any = value.value if value.name is None else value.name  # a flag's unnamed bits have no name
     elif isinstance(value, PurePath):
         fields = str(value)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        fields = _fields(value, (field.name for field in dataclasses.fields(value)))
     elif hasattr(kind, "model_fields") and hasattr(kind, "__pydantic_validator__"):
-        fields = {name: getattr(value, name) for name in kind.model_fields}
+        fields = _fields(value, kind.model_fields)
         fields |= value.__pydantic_extra__ or {}
     else:
         raise CacheKeyError(f"a key cannot hold a {kind.__qualname__}: it has no stable encoding")
     out.append(b"C")
     _encode(f"{kind.__module__}.{kind.__qualname__}", out, budget, depth)
     _encode(fields, out, budget, depth)
+
+
+def _fields(value: Any, names: Iterable[str]) -> dict[str, Any]:
+    try:
+        return {name: getattr(value, name) for name in names}
+    except AttributeError:
+        raise CacheKeyError(f"a key holds a {type(value).__qualname__} with a field that was never set") from None

@@ -20,6 +20,8 @@ JSON, VECTOR, BYTES = 1, 2, 3
 """Codec numbers in an entry; never reused."""
 
 _STRICT = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+_NESTED = frozenset({dict, list})
+_JSON_TYPES = _NESTED | {str, int, float, bool, type(None)}
 _FLOAT32 = 1
 _VECTOR_HEAD = struct.Struct(">BBII")
 
@@ -128,8 +130,22 @@ def _encode_json(value: Any, max_bytes: int) -> bytes:
 
 
 def _same(back: Any, value: Any) -> bool:
-    """Equal; the types are equal too, since subclasses are refused and JSON keeps bool, int and float apart."""
-    return type(back) is type(value) and bool(back == value)
+    """Equal and of the same types: bool, int and float differ in JSON, subclasses are refused, enums are found here."""
+    return type(back) is type(value) and bool(back == value) and _plain(value)
+
+
+def _plain(value: Any) -> bool:
+    """True when all that a value holds has a type that JSON has (orjson writes an enum's member as its value)."""
+    todo = [value] if type(value) in _NESTED else []
+    while todo:
+        item = todo.pop()
+        members = item.values() if type(item) is dict else item
+        kinds = set(map(type, members))
+        if not kinds <= _JSON_TYPES:
+            return False
+        if kinds & _NESTED:
+            todo += (member for member in members if type(member) in _NESTED)
+    return True
 
 
 def _decode_json(payload: bytes) -> Any:
@@ -151,7 +167,9 @@ def _encode_vector(value: Any, max_bytes: int) -> bytes:
         if value.dtype.kind not in "fiu" or value.ndim not in (1, 2) or value.size * 4 > max_bytes:
             raise _vector_fault(value.size * 4, max_bytes)
         rows, columns = (1, value.shape[0]) if value.ndim == 1 else value.shape
-        body: bytes = value.astype("<f4", order="C", copy=False).tobytes()
+        if value.ndim == 2 and not value.size:
+            raise _vector_fault(0, max_bytes)
+        body = _float32(value, max_bytes)
         return _VECTOR_HEAD.pack(_FLOAT32, value.ndim, rows, columns) + body
     if type(value) not in (list, tuple) or any(type(item) not in (float, int) for item in value):
         raise _vector_fault(0, max_bytes)
@@ -162,11 +180,22 @@ def _encode_vector(value: Any, max_bytes: int) -> bytes:
     return _VECTOR_HEAD.pack(_FLOAT32, 1, 1, len(value)) + body
 
 
+def _float32(value: Any, max_bytes: int) -> bytes:
+    """An array's bytes as float32; finite numbers beyond its range are refused, as in a list."""
+    import numpy
+
+    try:
+        with numpy.errstate(over="raise"):
+            return bytes(value.astype("<f4", order="C", copy=False).tobytes())
+    except FloatingPointError:
+        raise _vector_fault(0, max_bytes) from None
+
+
 def _vector_fault(size: int, max_bytes: int) -> CacheValueError:
     if size > max_bytes:
         return ValueTooLargeError(f"a vector of {size} bytes is above the category's cap of {max_bytes}")
     return CacheValueError(
-        "a vector is a float array of one or two dimensions, or a list of numbers in float32's range"
+        "a vector is an array of one or two dimensions (two: not empty) or a list, of numbers in float32's range"
     )
 
 
@@ -177,7 +206,7 @@ def _decode_vector(payload: bytes) -> Any:
     except struct.error:
         raise CacheValueError("a vector is cut short") from None
     fits = len(payload) == _VECTOR_HEAD.size + 4 * rows * columns
-    if kind != _FLOAT32 or dimensions not in (1, 2) or not fits or (dimensions == 1 and rows != 1):
+    if kind != _FLOAT32 or dimensions not in (1, 2) or not fits or not _shaped(dimensions, rows, columns):
         raise CacheValueError("a vector's head does not fit its body")
     try:
         import numpy
@@ -186,6 +215,11 @@ def _decode_vector(payload: bytes) -> Any:
         return numbers if dimensions == 1 else tuple(numbers[i * columns : (i + 1) * columns] for i in range(rows))
     array = numpy.frombuffer(payload, dtype="<f4", offset=_VECTOR_HEAD.size)
     return array if dimensions == 1 else array.reshape(rows, columns)
+
+
+def _shaped(dimensions: int, rows: int, columns: int) -> bool:
+    """A row, maybe empty, or a table with at least one number: no claim of rows that no bytes stand behind."""
+    return rows == 1 if dimensions == 1 else rows * columns > 0
 
 
 _ENCODERS: dict[int, Callable[[Any, int], bytes]] = {JSON: _encode_json, VECTOR: _encode_vector, BYTES: _encode_bytes}

@@ -17,6 +17,9 @@ RESERVED_PREFIXES = frozenset({"gen", "seen", "lock"})
 LONGEST_PART = 200
 """Characters of an escaped part; longer ones are replaced by their digest."""
 
+LAST_TURN = (1 << 63) - 1
+"""Largest turn of a context: what Redis and every client can count to."""
+
 LONGEST_TAG = 512
 """Characters of a tag."""
 
@@ -91,8 +94,8 @@ def context_suffix(key: Any) -> str:
     if not isinstance(key, tuple | list) or len(key) != 2:
         raise CacheKeyError("a context's key is (task_id, turn)")
     task_id, turn = key
-    if isinstance(turn, bool) or not isinstance(turn, int) or turn < 0:
-        raise CacheKeyError("a context's turn is an integer from 0 up")
+    if isinstance(turn, bool) or not isinstance(turn, int) or not 0 <= turn <= LAST_TURN:
+        raise CacheKeyError("a context's turn is an integer from 0 up, below 2**63")
     return f"{escape(task_id)}:{turn}"
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from cache.core.generations import category_scope, tag_scope
+from cache.core.keys import escape
 from cache.errors import PatternError
 from telemetry.vocabulary import OTHER
 
@@ -70,10 +71,11 @@ def _scope(category: str, rest: str) -> str | None:
     if rest == "*":
         return category_scope(category)
     part, colon, tail = rest.partition(":")
-    if not colon or tail != "*" or not _PART.match(part):
-        return None
     kind = {"context": "task", "tool": "tool"}.get(category)
-    return tag_scope(f"{kind}:{unquote(part)}") if kind is not None else None
+    if kind is None or not colon or tail != "*" or not _PART.match(part):
+        return None
+    name = unquote(part)
+    return tag_scope(f"{kind}:{name}") if escape(name) == part else None  # else no key of that name is written so
 
 
 def prefix_category(key: str, prefixes: Mapping[str, str]) -> str:

@@ -5,7 +5,6 @@ Pure data and its checks. Nothing here reads settings or the environment.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -107,8 +106,9 @@ class Policy:
 
 def _within(name: str, what: str, value: float, low: float, high: float) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or math.isnan(value) or not low <= value <= high:
-        raise CategoryError(f"category {name!r}: {what} must be {low:g} to {high:g}, got {value!r}")
+    if not number or not low <= value <= high:  # false for NaN too
+        got = "a far larger integer" if isinstance(value, int) and abs(value) >= 1 << 64 else repr(value)
+        raise CategoryError(f"category {name!r}: {what} must be {low:g} to {high:g}, got {got}")
 
 
 def built_in() -> tuple[Policy, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -29,8 +28,9 @@ def seconds(ttl: Any) -> float:
         ttl = ttl.total_seconds()
     if isinstance(ttl, bool) or not isinstance(ttl, int | float):
         raise TTLError(f"a TTL is a number of seconds or a timedelta, not {type(ttl).__name__}")
-    if not MIN_TTL_S <= ttl <= MAX_TTL_S or math.isnan(ttl):
-        raise TTLError(f"a TTL is {MIN_TTL_S} to {MAX_TTL_S:.0f} seconds (ten years), got {ttl!r:.40}")
+    if not MIN_TTL_S <= ttl <= MAX_TTL_S:  # false for NaN too
+        got = repr(ttl) if isinstance(ttl, float) or abs(ttl) < 1 << 64 else "a far larger integer"
+        raise TTLError(f"a TTL is {MIN_TTL_S} to {MAX_TTL_S:.0f} seconds (ten years), got {got}")
     return float(ttl)
 
 

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from cache.core.breaker import Breaker, BreakerOptions, Permit
+from cache.core.breaker import COUNTED, Breaker, BreakerOptions, Permit
 from cache.testing.clock import ManualClock
-from telemetry.vocabulary import BreakerState
+from telemetry.vocabulary import BREAKER_GAUGE, BreakerState, ErrorType
 
 CLOSED, OPEN, HALF_OPEN = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN
 
@@ -178,3 +178,113 @@ def test_many_threads_give_one_probe_and_one_telling(clock, told):
 
     assert permits.count(Permit.PROBE) == 1
     assert told == [OPEN, HALF_OPEN]
+
+
+def test_it_begins_closed_and_lets_everybody_go(breaker, told):
+    """Before any trouble nobody is refused and nothing is told."""
+    assert [breaker.enter() for _ in range(5)] == [Permit.FREE] * 5
+    assert (breaker.state, told) == (CLOSED, [])
+
+
+def test_the_window_is_ten_seconds_to_the_end(clock):
+    """Three failures exactly ten seconds apart open it, a little more do not."""
+    states = []
+    for apart in (10.0, 10.001):
+        breaker = Breaker(clock, lambda _: None, rand=lambda: 0.0)
+        breaker.failed(Permit.FREE)
+        breaker.failed(Permit.FREE)
+        clock.tick(apart)
+        breaker.failed(Permit.FREE)
+        states.append(breaker.state)
+
+    assert states == [OPEN, CLOSED]
+
+
+def test_an_unanswered_probe_opens_it_again(breaker, clock, told):
+    """Everybody is refused until the doubled pause is over."""
+    breaker.failed(Permit.FREE, silent=True)
+    clock.tick(0.1)
+    breaker.failed(breaker.enter())
+    clock.tick(0.199)
+    assert breaker.enter() is Permit.REFUSED
+
+    clock.tick(0.002)
+
+    assert breaker.enter() is Permit.PROBE
+    assert told == [OPEN, HALF_OPEN, OPEN, HALF_OPEN]
+
+
+def test_a_cancelled_free_call_says_nothing(breaker, clock, told):
+    """Neither in a closed breaker nor while somebody else probes."""
+    for _ in range(5):
+        breaker.abandoned(Permit.FREE)
+    breaker.failed(Permit.FREE, silent=True)
+    clock.tick(0.1)
+    breaker.enter()
+    breaker.abandoned(Permit.FREE)
+
+    assert breaker.enter() is Permit.REFUSED
+    assert told == [OPEN, HALF_OPEN]
+
+
+def test_late_calls_do_not_decide_for_the_probe(breaker, clock):
+    """A call from before the trouble, however it ends, leaves a half-open breaker as it is."""
+    breaker.failed(Permit.FREE, silent=True)
+    clock.tick(0.1)
+    breaker.enter()
+    breaker.succeeded(Permit.FREE)
+    breaker.failed(Permit.FREE, silent=True)
+
+    assert breaker.state is HALF_OPEN
+    assert breaker.enter() is Permit.REFUSED
+
+
+def test_a_forked_child_may_probe(breaker, clock):
+    """The parent's probe will never report to it."""
+    breaker.failed(Permit.FREE, silent=True)
+    clock.tick(0.1)
+    breaker.enter()
+    breaker.begin_anew()
+
+    assert breaker.enter() is Permit.PROBE
+
+
+def test_a_listener_that_raises_stops_no_later_telling(clock):
+    """The breaker's own state is right, and the next change is told."""
+    told = []
+
+    def listen(state):
+        told.append(state)
+        if state is OPEN:
+            raise RuntimeError("a broken listener")
+
+    breaker = Breaker(clock, listen, rand=lambda: 0.0)
+    with pytest.raises(RuntimeError, match="broken"):
+        breaker.failed(Permit.FREE, silent=True)
+    clock.tick(0.1)
+    breaker.succeeded(breaker.enter())
+
+    assert told == [OPEN, HALF_OPEN, CLOSED]
+    assert breaker.state is CLOSED
+
+
+def test_options_are_heeded(clock, told):
+    """One failure, another pause, no doubling beyond the last."""
+    options = BreakerOptions(failures=1, first_pause_s=5.0, last_pause_s=6.0, jitter=0.0)
+    breaker = Breaker(clock, told.append, options)
+    breaker.failed(Permit.FREE)
+    clock.tick(5)
+    breaker.failed(breaker.enter())
+    clock.tick(5.9)
+    assert breaker.enter() is Permit.REFUSED
+
+    clock.tick(0.2)
+
+    assert breaker.enter() is Permit.PROBE
+
+
+def test_only_trouble_with_the_whole_store_counts():
+    """Refusals of a single command do not open a breaker; each state has a number for the gauge."""
+    assert not COUNTED & {ErrorType.NOPERM, ErrorType.OOM, ErrorType.READONLY, ErrorType.DECODE}
+    assert {ErrorType.TIMEOUT, ErrorType.REFUSED, ErrorType.LOADING} <= COUNTED
+    assert BREAKER_GAUGE == {CLOSED: 0, HALF_OPEN: 1, OPEN: 2}
