@@ -113,15 +113,28 @@ def test_a_thousand_tasks_over_ten_connections_all_end(server, proxy):
         outcomes = await asyncio.gather(*(one(n) for n in range(1000)))
         took = time.perf_counter() - began
         proxy.heal()
-        assert await store.execute(_get("k1")) == b"v1"
+        again = await _served(store, "k1")
         await store.aclose()
-        return outcomes, took
+        return outcomes, took, again
 
-    outcomes, took = asyncio.run(run())
+    outcomes, took, again = asyncio.run(run())
 
-    assert set(outcomes) <= {True, ErrorType.POOL_EXHAUSTED, ErrorType.TIMEOUT}
+    # a machine that is busy elsewhere may let a whole deadline pass without a byte: then the breaker speaks
+    assert set(outcomes) <= {True, ErrorType.POOL_EXHAUSTED, ErrorType.TIMEOUT, ErrorType.BREAKER_OPEN}
+    assert again == b"v1"
     assert outcomes.count(True) >= 10
     assert took < 1.0
+
+
+async def _served(store, key, within_s=2.0):
+    """What the store answers once its breaker lets a call through."""
+    give_up = time.monotonic() + within_s
+    while True:
+        try:
+            return await store.execute(_get(key))
+        except StoreError:
+            assert time.monotonic() < give_up
+            await asyncio.sleep(0.01)
 
 
 def test_cancelled_calls_leave_no_wrong_value_and_no_connection(server):
