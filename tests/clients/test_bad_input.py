@@ -1,0 +1,90 @@
+"""Bad input on both twins: it works, or it is refused by a named error before any I/O."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support.faces import Scenario, Stage, play
+
+from cache.core import keys
+from cache.errors import CacheKeyError, PatternError
+
+SCENARIOS: list[Scenario] = []
+
+
+def scenario(function: Scenario) -> Scenario:
+    """Put a scenario into the table."""
+    SCENARIOS.append(function)
+    return function
+
+
+async def refuses(stage: Stage, error: type[Exception], method: str, *args: Any, **kwargs: Any) -> None:
+    """The call raises the named error and asks nothing of the store."""
+    with pytest.raises(error):
+        await getattr(stage.cache, method)(*args, **kwargs)
+    assert stage.telemetry.spans() == []
+
+
+@scenario
+async def parts_as_long_as_a_tag_may_be_work(stage: Stage) -> None:
+    """A task's or a tool's name is also a tag: what a tag can hold is kept and can be invalidated."""
+    task, tool = "t" * (keys.LONGEST_TAG - len("task:")), "é" * (keys.LONGEST_TAG - len("tool:"))
+    await stage.cache.set("context", (task, 1), "context")
+    await stage.cache.set("tool", (tool, {}), "tool")
+    assert await stage.cache.get("context", (task, 1)) == "context"
+    assert await stage.cache.get("tool", (tool, {})) == "tool"
+    assert await stage.cache.invalidate(tags=[f"task:{task}", f"tool:{tool}"]) == 2
+    assert (await stage.cache.lookup("context", (task, 1))).miss_reason == "invalidated"
+    assert (await stage.cache.lookup("tool", (tool, {}))).miss_reason == "invalidated"
+
+
+@scenario
+async def longer_parts_are_refused(stage: Stage) -> None:
+    """A name that no invalidation could name, 70 kB for example, is a CacheKeyError for every call."""
+    for name in ("x" * 508, "x" * 70_000, "\U0001f600" * 20_000):
+        await refuses(stage, CacheKeyError, "set", "context", (name, 1), 1)
+        await refuses(stage, CacheKeyError, "get", "context", (name, 1))
+        await refuses(stage, CacheKeyError, "get_or_compute", "tool", (name, {}), dict)
+        await refuses(stage, CacheKeyError, "set_many", "context", {(name, 1): 1})
+
+
+@scenario
+async def too_many_tags_are_refused(stage: Stage) -> None:
+    """256 tags of one key work and each invalidates it; one more is a CacheKeyError."""
+    tags = [f"tag-{n}" for n in range(keys.MOST_TAGS + 1)]
+    await refuses(stage, CacheKeyError, "set", "prompt", "k", 1, tags=tags)
+    await refuses(stage, CacheKeyError, "get_or_compute", "prompt", "k", dict, tags=tags)
+    assert await stage.cache.set("prompt", "k", 1, tags=tags[:-1])
+    assert await stage.cache.get("prompt", "k") == 1
+    await stage.cache.invalidate(tags=tags[-2:])
+    assert (await stage.cache.lookup("prompt", "k")).miss_reason == "invalidated"
+
+
+@scenario
+async def tags_that_are_no_collection_are_refused(stage: Stage) -> None:
+    """A number is no tags, None is none, one text is one tag."""
+    for tags in (5, 1.5, b"red", [b"red"], [None], object()):
+        await refuses(stage, CacheKeyError, "get", "prompt", "k", tags=tags)
+        await refuses(stage, CacheKeyError, "invalidate", tags=tags)
+    await refuses(stage, PatternError, "invalidate", tags=None)
+    assert await stage.cache.set("prompt", "k", 1, tags=None)
+    assert await stage.cache.set("prompt", "red", 1, tags="red")
+    assert await stage.cache.invalidate(tags="red") == 1
+    assert await stage.cache.get_many("prompt", ["k"]) == [1]
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("each", SCENARIOS, ids=lambda each: each.__name__)
+def test_scenario(kind: str, each: Scenario, glasscache_url: str) -> None:
+    """Both twins play every scenario of the table."""
+    play(each, Stage(kind, glasscache_url))
+
+
+def test_a_batch_may_have_more_scopes_than_two_bytes_count(glasscache_url: str) -> None:
+    """70,000 tasks in one batch, each with a generation of its own, are written, or dropped and counted: never raised."""
+    stage = Stage("sync", glasscache_url)
+    with stage.cache.cache as cache:
+        stored = cache.set_many("context", [((f"t{n}", 1), n) for n in range(70_000)])
+    assert stored == stage.writes("stored", "context")
+    assert stored + stage.writes("dropped", "context") == 70_000
