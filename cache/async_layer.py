@@ -94,6 +94,7 @@ class AsyncCache(Opened):
             ttl: time to live.
             tags: tags that can invalidate it.
             fence: what ``lookup`` saw; an invalidation since then refuses the write. None: since this call began.
+                The lookup must have named all of ``tags``, or nobody can tell.
 
         Returns:
             True when it was stored; False when a fence refused it, the store is in trouble or caching is disabled.
@@ -101,7 +102,7 @@ class AsyncCache(Opened):
         Raises:
             CacheValueError: the value would not come back as it was.
             ValueTooLargeError: its encoding is above the category's cap.
-            TTLError, UnknownCategoryError, CacheKeyError: bad arguments.
+            TTLError, UnknownCategoryError, CacheKeyError: bad arguments; the last also for a fence that tells too little.
         """
         return await self._run(writing.set_one(self._engine, category, key, value, Terms(ttl, tags, fence)))
 

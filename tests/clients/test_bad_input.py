@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from opentelemetry.trace import StatusCode
 from support.faces import Scenario, Stage, play
 
+from cache import MISS
 from cache.core import keys
-from cache.errors import CacheKeyError, PatternError
+from cache.errors import CacheKeyError, CacheValueError, PatternError
 
 SCENARIOS: list[Scenario] = []
 
@@ -72,6 +74,55 @@ async def tags_that_are_no_collection_are_refused(stage: Stage) -> None:
     assert await stage.cache.set("prompt", "red", 1, tags="red")
     assert await stage.cache.invalidate(tags="red") == 1
     assert await stage.cache.get_many("prompt", ["k"]) == [1]
+
+
+@scenario
+async def a_fence_that_cannot_tell_is_refused(stage: Stage) -> None:
+    """A fence of a lookup without the write's tag would let through what an invalidation of that tag overtook."""
+    seen = await stage.cache.lookup("prompt", "k")
+    await stage.cache.invalidate(tags=["red"])
+    for call in (
+        lambda: stage.cache.set("prompt", "k", "old", tags=["red"], fence=seen.fence),
+        lambda: stage.cache.set("static", "k", "old", fence=seen.fence),
+        lambda: stage.cache.set("prompt", "k", "old", fence="fence"),
+    ):
+        with pytest.raises(CacheKeyError, match="fence"):
+            await call()
+    assert await stage.cache.get("prompt", "k", tags=["red"]) is MISS
+    seen = await stage.cache.lookup("prompt", "k", tags=["red", "blue"])
+    assert await stage.cache.set("prompt", "k", "new", tags=["red"], fence=seen.fence)
+
+
+@scenario
+async def compute_many_answers_in_order_or_not_at_all(stage: Stage) -> None:
+    """What has no order of the keys' is refused by name; its own names would pass for values."""
+    for answer in ({"a": 1, "b": 2}, "AB", b"AB", {"A", "B"}, None, 2, [1], [1, 2, 3]):
+        with pytest.raises(CacheValueError, match="compute_many gave"):
+            await stage.cache.get_or_compute_many("prompt", ["a", "b"], lambda keys, answer=answer: answer)
+    assert await stage.cache.get_many("prompt", ["a", "b"]) == [MISS, MISS]
+    assert await stage.cache.get_or_compute_many("prompt", ["a", "b"], lambda keys: (key * 2 for key in keys)) == [
+        "aa",
+        "bb",
+    ]
+    # a computation may use its list up
+    taken = await stage.cache.get_or_compute_many("prompt", ["c", "d"], lambda keys: [keys.pop(0), keys.pop()])
+    assert taken == ["c", "d"]
+
+
+@scenario
+async def a_generators_failure_is_the_computations(stage: Stage) -> None:
+    """What ``compute_many`` raises while it is read is raised unchanged, and its spans say so."""
+    error = ZeroDivisionError("mine")
+
+    def compute_many(keys: list[str]) -> Any:
+        yield 1
+        raise error
+
+    with pytest.raises(ZeroDivisionError) as raised:
+        await stage.cache.get_or_compute_many("prompt", ["a", "b"], compute_many)
+    assert raised.value is error
+    failed = [span.name for span in stage.telemetry.spans() if span.status.status_code is StatusCode.ERROR]
+    assert failed == ["cache.compute prompt", "cache.get_or_compute_many prompt"]
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
