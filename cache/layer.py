@@ -103,7 +103,7 @@ class Cache(Opened):
         Raises:
             CacheValueError: the value would not come back as it was.
             ValueTooLargeError: its encoding is above the category's cap.
-            TTLError, UnknownCategoryError, CacheKeyError: bad arguments; the last also for a fence that tells too little.
+            TTLError, UnknownCategoryError, CacheKeyError: bad arguments, among them a fence that tells too little.
         """
         return self._run(writing.set_one(self._engine, category, key, value, Terms(ttl, tags, fence)))
 

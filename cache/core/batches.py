@@ -7,7 +7,8 @@ batches that overlap never wait for each other.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -188,7 +189,7 @@ def _in_order(answer: Any, count: int) -> list[Any]:
     Raises:
         CacheValueError: of another length, or nothing that has the keys' order.
     """
-    if isinstance(answer, str | bytes | Mapping | Set) or not isinstance(answer, Iterable):
+    if isinstance(answer, str | bytes | Mapping | AbstractSet) or not isinstance(answer, Iterable):
         raise CacheValueError(f"compute_many gave a {type(answer).__name__}, not one value for each key in their order")
     results = list(answer)
     if len(results) != count:

@@ -133,7 +133,7 @@ def test_scenario(kind: str, each: Scenario, glasscache_url: str) -> None:
 
 
 def test_a_batch_may_have_more_scopes_than_two_bytes_count(glasscache_url: str) -> None:
-    """70,000 tasks in one batch, each with a generation of its own, are written, or dropped and counted: never raised."""
+    """70,000 tasks in one batch, each with its own generation, are written, or dropped and counted: never raised."""
     stage = Stage("sync", glasscache_url)
     with stage.cache.cache as cache:
         stored = cache.set_many("context", [((f"t{n}", 1), n) for n in range(70_000)])
