@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
@@ -18,7 +17,7 @@ from cache.core.generations import Fence
 from cache.core.lookup import Lookup
 from cache.core.policies import TTL
 from cache.core.writing import Terms
-from cache.decorator import KeyOf, TagsOf, key_maker, tags_maker
+from cache.decorator import KeyOf, TagsOf, is_async, key_maker, tags_maker
 from cache.errors import CacheKeyError
 from cache.opening import Opened
 from telemetry.vocabulary import Operation as Op
@@ -210,15 +209,14 @@ class AsyncCache(Opened):
         A call whose arguments cannot be encoded runs uncached and counts as ``bypass``.
 
         Raises:
-            UnknownCategoryError, CacheKeyError: at decoration.
+            UnknownCategoryError, TTLError, CacheKeyError, CacheValueError: at decoration; the last two for a function
+                that needs ``key`` or whose results cannot be kept (a generator).
         """
-        self._engine.policies[category]
+        Terms(ttl).seconds(self._engine.policies[category])
 
         def decorate(function: F) -> F:
             key_of, tags_of = key_maker(function, category, key, version), tags_maker(tags)
-            call_it = (
-                function if inspect.iscoroutinefunction(function) else functools.partial(asyncio.to_thread, function)
-            )
+            call_it = function if is_async(function) else functools.partial(asyncio.to_thread, function)
 
             @functools.wraps(function)
             async def call(*args: Any, **kwargs: Any) -> Any:

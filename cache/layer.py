@@ -6,7 +6,6 @@ Every method is one operation of ``cache.core`` run by one runner; ``AsyncCache`
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
@@ -18,7 +17,7 @@ from cache.core.generations import Fence
 from cache.core.lookup import Lookup
 from cache.core.policies import TTL
 from cache.core.writing import Terms
-from cache.decorator import KeyOf, TagsOf, key_maker, tags_maker
+from cache.decorator import KeyOf, TagsOf, is_async, key_maker, tags_maker
 from cache.errors import CacheKeyError
 from cache.opening import Opened
 from telemetry.vocabulary import Operation as Op
@@ -198,12 +197,13 @@ class Cache(Opened):
         A call whose arguments cannot be encoded runs uncached and counts as ``bypass``.
 
         Raises:
-            UnknownCategoryError, CacheKeyError: at decoration.
+            UnknownCategoryError, TTLError, CacheKeyError, CacheValueError: at decoration; the last two for a function
+                that needs ``key`` or whose results cannot be kept (a generator).
         """
-        self._engine.policies[category]
+        Terms(ttl).seconds(self._engine.policies[category])
 
         def decorate(function: F) -> F:
-            if inspect.iscoroutinefunction(function):
+            if is_async(function):
                 return self._twin().cached(category, key=key, ttl=ttl, tags=tags, version=version)(function)
             key_of, tags_of = key_maker(function, category, key, version), tags_maker(tags)
 
