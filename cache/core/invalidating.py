@@ -87,6 +87,7 @@ def _by_scope(engine: Engine, scopes: Sequence[str], label: str, trigger: Trigge
     with engine.recorder.operation(label, Op.INVALIDATE, batch_size=len(scopes)) as event:
         event.trigger = trigger
         engine.flights.detach()
+        engine.failures.forget_all()
         if not engine.enabled:
             return 0
         try:
@@ -104,6 +105,7 @@ def _by_pattern(engine: Engine, plan: PatternPlan, trigger: Trigger, *, dry_run:
         event.trigger = trigger
         if not dry_run:
             engine.flights.detach()
+            engine.failures.forget_all()
         if not engine.enabled:
             return 0
         try:
