@@ -32,7 +32,9 @@ _log = logging.getLogger("glasscache")
 
 
 class _Disguised(Exception):
-    """A StopIteration of the caller's computation on its way through a generator."""
+    """A StopIteration of the caller's computation on its way through a generator; spans call it what it is."""
+
+    __module__, __qualname__ = StopIteration.__module__, StopIteration.__qualname__
 
     def __init__(self, error: StopIteration) -> None:
         super().__init__()
