@@ -62,6 +62,11 @@ class Settings(BaseSettings):
     log_json: bool = Field(False, validation_alias=_variable("CACHE_LOG_JSON"))
     ttls: dict[str, float] = Field(default_factory=dict, validation_alias=AliasChoices("ttls"))
 
+    @field_validator("default_ttl", "ttl_context", "ttl_embedding", "ttl_tool", "ttl_prompt", mode="before")
+    @classmethod
+    def _no_bool(cls, value: Any) -> Any:
+        return seconds(value) if isinstance(value, bool) else value
+
     @field_validator("default_ttl", "ttl_context", "ttl_embedding", "ttl_tool", "ttl_prompt")
     @classmethod
     def _ttl(cls, value: float) -> float:

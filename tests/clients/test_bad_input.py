@@ -8,9 +8,11 @@ import pytest
 from opentelemetry.trace import StatusCode
 from support.faces import Scenario, Stage, play
 
-from cache import MISS
+from cache import MISS, Computed
+from cache.async_redis_client import AsyncRedisCacheClient
 from cache.core import keys
-from cache.errors import CacheKeyError, CacheValueError, PatternError
+from cache.errors import CacheKeyError, CacheValueError, PatternError, SettingsError, TTLError
+from cache.redis_client import RedisCacheClient
 
 SCENARIOS: list[Scenario] = []
 
@@ -125,6 +127,21 @@ async def a_generators_failure_is_the_computations(stage: Stage) -> None:
     assert failed == ["cache.compute prompt", "cache.get_or_compute_many prompt"]
 
 
+@scenario
+async def a_computed_is_checked_where_it_is_made(stage: Stage) -> None:
+    """Wrong files or a wrong TTL are the computation's own mistake, and nothing is kept."""
+    for error, wrong in (
+        (CacheValueError, {"files": ("/etc/hosts",)}),
+        (CacheValueError, {"files": ["/etc/hosts"]}),
+        (TTLError, {"ttl": 0}),
+        (TTLError, {"ttl": True}),
+    ):
+        with pytest.raises(error):
+            await stage.cache.get_or_compute("prompt", "k", lambda wrong=wrong: Computed("x", **wrong))
+    assert [span.name for span in stage.telemetry.spans() if span.status.status_code is not StatusCode.ERROR] == []
+    assert await stage.cache.get("prompt", "k") is MISS
+
+
 @pytest.mark.parametrize("kind", ["sync", "async"])
 @pytest.mark.parametrize("each", SCENARIOS, ids=lambda each: each.__name__)
 def test_scenario(kind: str, each: Scenario, glasscache_url: str) -> None:
@@ -139,3 +156,11 @@ def test_a_batch_may_have_more_scopes_than_two_bytes_count(glasscache_url: str) 
         stored = cache.set_many("context", [((f"t{n}", 1), n) for n in range(70_000)])
     assert stored == stage.writes("stored", "context")
     assert stored + stage.writes("dropped", "context") == 70_000
+
+
+@pytest.mark.parametrize("client", [RedisCacheClient, AsyncRedisCacheClient])
+@pytest.mark.parametrize("ttl", [0, -1, float("nan"), True, 10**12, None, "soon"], ids=repr)
+def test_a_wrong_default_ttl_is_named(client: Any, ttl: Any) -> None:
+    """A client cannot be made with a TTL that none of its calls could take."""
+    with pytest.raises(SettingsError, match="CACHE_DEFAULT_TTL"):
+        client("embedded://", enabled=False, default_ttl=ttl)
