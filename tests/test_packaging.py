@@ -134,4 +134,5 @@ def test_secrets_of_the_example_are_empty() -> None:
     secret = re.compile(r"^(\w*(?:KEY|TOKEN|PASSWORD)\w*)=(.*)$", re.MULTILINE)
     found = secret.findall((ROOT / ".env.example").read_text())
     assert {name for name, value in found if not value} == {name for name, _ in found}
-    assert {"CACHE_SIGNING_KEY", "CACHE_API_TOKEN", "REDIS_PASSWORD", "GF_SECURITY_ADMIN_PASSWORD"} <= dict(found).keys()
+    expected = {"CACHE_SIGNING_KEY", "CACHE_API_TOKEN", "REDIS_PASSWORD", "GF_SECURITY_ADMIN_PASSWORD"}
+    assert expected <= dict(found).keys()
