@@ -48,7 +48,7 @@ stack-down: ## stop the stack and delete its data
 
 test-stack: $(ENV)/.synced ## start the stack, prove it, stop it (needs Docker)
 	sh tools/need_engine.sh test-stack compose
-	$(RUN) -m pytest -m container tests/stack
+	$(RUN) -m pytest -o faulthandler_timeout=900 -m container tests/stack
 
 lock: ## bring uv.lock up to date
 	$(PYTHON) tools/bootstrap.py lock --upgrade

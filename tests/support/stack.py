@@ -78,12 +78,28 @@ class Stack:
     def up(self, *options: str) -> float:
         """Start everything and wait for every health check; seconds that it took."""
         began = time.monotonic()
-        self.compose("up", "--detach", "--no-build", "--wait", *options, *self.services, seconds=300)
+        try:
+            self.compose("up", "--detach", "--no-build", "--wait", *options, *self.services, seconds=300)
+        except AssertionError as error:
+            raise AssertionError(
+                f"{error}\n{self.compose('ps', '--all')}\n{self.compose('logs', '--tail', '5')}"
+            ) from None
         return time.monotonic() - began
 
     def down(self) -> None:
         """Stop everything and delete its data."""
         self.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
+
+    def stop(self, service: str) -> float:
+        """Stop a service; the moment at which it was gone."""
+        self.compose("stop", "--timeout", "5", service)
+        return time.time()
+
+    def start(self, service: str) -> float:
+        """Start it again; the moment before."""
+        moment = time.time()
+        self.compose("start", service)
+        return moment
 
     def left(self) -> list[str]:
         """Containers, volumes and networks of the project that are still there."""
