@@ -22,6 +22,7 @@ def serve(settings: Settings, host: str, port: int, rehearsal: Callable[[], None
         import uvicorn
 
         import telemetry
+        from cache import fleet
         from cache.api import create_app
         from cache.async_layer import AsyncCache
         from cache.metrics import get_metrics
@@ -33,7 +34,13 @@ def serve(settings: Settings, host: str, port: int, rehearsal: Callable[[], None
     if rehearsal is not None:
         rehearsal()
     cache = AsyncCache.from_settings(settings)
-    app = create_app(cache, get_metrics(), token=settings.api_token.get_secret_value(), scrape=handle.scrape)
+    app = create_app(
+        cache,
+        get_metrics(),
+        token=settings.api_token.get_secret_value(),
+        scrape=handle.scrape,
+        fleet=fleet.report(settings),
+    )
     instrument_fastapi(app)
     # no access log: a query may hold a key, and every request is a span without one
     try:
