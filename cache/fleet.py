@@ -32,10 +32,13 @@ class Fleet:
         ledger: of this process.
         reporter: puts them beside the others'; None when this process does not report.
         alone: why not, in words.
+        whole: True when there can be no other process.
     """
 
-    def __init__(self, ledger: Ledger, reporter: Reporter | None = None, alone: str = "") -> None:
-        self._ledger, self._reporter, self._alone = ledger, reporter, alone
+    def __init__(
+        self, ledger: Ledger, reporter: Reporter | None = None, *, alone: str = "", whole: bool = False
+    ) -> None:
+        self._ledger, self._reporter, self._alone, self._whole = ledger, reporter, alone, whole
         if reporter is not None:
             reporter.start()
             atexit.register(self.close)
@@ -73,7 +76,7 @@ class Fleet:
             "processes": 1,
             "silent": 0,
             "oldest_s": 0.0,
-            "complete": False,
+            "complete": self._whole,
             "note": f"of this process alone: {why}",
         }
 
@@ -119,13 +122,12 @@ def report(settings: Settings, ledger: Ledger | None = None) -> Fleet:
     """
     ledger = ledger if ledger is not None else get_metrics().recorder.ledger
     url = settings.redis_url.get_secret_value()
-    for off, why in (
-        (not settings.enabled, "CACHE_ENABLED is false"),
-        (not settings.fleet, "CACHE_FLEET is false"),
-        (url.startswith("embedded:"), "the embedded store is its own, nobody shares it"),
-    ):
-        if off:
-            return Fleet(ledger, alone=why)
+    if not settings.enabled:
+        return Fleet(ledger, alone="CACHE_ENABLED is false")
+    if not settings.fleet:
+        return Fleet(ledger, alone="CACHE_FLEET is false")
+    if url.startswith("embedded:"):
+        return Fleet(ledger, alone="the store is embedded, nobody else shares it", whole=True)
     clock = SystemClock()
     options = StoreOptions(max_connections=4, client_name="glasscache-fleet")
     store = open_store(url, options, on_breaker=lambda *_: None, clock=clock)

@@ -154,8 +154,8 @@ class Reporter:
             self._put(last, b"")
         missed = lost(known, now)
         if missed:
-            self._execute(MARK, [b"1" if missed.ended else b"0", *sorted(missed.living)])
-        self._known = now
+            self._execute(MARK, [int(missed.ended), *sorted(missed.living)])
+        self._known = now.marked(missed)
 
     def _put(self, last: bool, written_in: bytes) -> Any:
         figures, fresh = self._me.figures(self._ledger), self._random(8).hex()

@@ -6,11 +6,27 @@ store keeps no record of what it forgot.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 TOTAL, FOLDS = "total", "folds"
 LIVING, ENDED, FOLDED, MISSING = "p:", "e:", "f:", "m:"
 """Kinds of fields, as ``fleet_scripts`` says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What was there and is not.
+
+    Args:
+        ended: figures of processes that had ended: nobody can write them again.
+        living: ids of processes whose figures are missing until they write again.
+    """
+
+    ended: bool = False
+    living: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return self.ended or bool(self.living)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +51,11 @@ class Roster:
     missing: frozenset[str] = frozenset()
     unfolded: int = 0
 
+    def marked(self, missed: Loss) -> Roster:
+        """The same once that loss is noted: whoever noted it remembers it through the next one."""
+        noted = missed.living | ({TOTAL} if missed.ended else set())
+        return replace(self, missing=self.missing | noted)
+
 
 def roster(epoch: bytes, server: bytes, folds: int, names: list[bytes]) -> Roster:
     """What the answer to ``fleet_write`` says."""
@@ -46,22 +67,6 @@ def roster(epoch: bytes, server: bytes, folds: int, names: list[bytes]) -> Roste
     ended = frozenset(found[ENDED] | found[FOLDED])
     living, missing = frozenset(found[LIVING]), frozenset(found[MISSING])
     return Roster(epoch, server, folds, living, ended, missing, len(found[ENDED]))
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """What was there and is not.
-
-    Args:
-        ended: figures of processes that had ended: nobody can write them again.
-        living: ids of processes whose figures are missing until they write again.
-    """
-
-    ended: bool = False
-    living: frozenset[str] = frozenset()
-
-    def __bool__(self) -> bool:
-        return self.ended or bool(self.living)
 
 
 def lost(before: Roster | None, now: Roster) -> Loss:
