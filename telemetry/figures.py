@@ -1,13 +1,15 @@
-"""The numbers of a ledger, as plain data: to copy, and to subtract what was there before."""
+"""The numbers of a ledger, as plain data: to copy, to subtract what was there before, to add up over processes."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from telemetry.histogram import Histogram
 from telemetry.vocabulary import (
+    BREAKER_GAUGE,
     BreakerState,
     ErrorType,
     FlightScope,
@@ -57,12 +59,48 @@ class Figures:
         kept = {"breakers": dict(self.breakers), "since": earlier.since, "generation": self.generation}
         return Figures(**(parts | kept))
 
+    def plus(self, other: Figures) -> Figures:
+        """What both counted, since the earlier of the two began; a breaker is shown in its worse state."""
+        parts = {part.name: _plus(getattr(self, part.name), getattr(other, part.name)) for part in fields(self)}
+        kept = {
+            "breakers": _worse(self.breakers, other.breakers),
+            "since": min(self.since, other.since),
+            "generation": max(self.generation, other.generation),
+        }
+        return Figures(**(parts | kept))
+
+
+def nothing() -> Figures:
+    """What adds nothing to other figures, not even a beginning."""
+    return Figures(since=math.inf)
+
 
 def _apart(value: Any) -> Any:
     if isinstance(value, dict):
         copied = ((key, item.copy() if isinstance(item, Histogram) else item) for key, item in value.items())
         return type(value)(dict(copied))
     return value
+
+
+def _plus(mine: Any, theirs: Any) -> Any:
+    if isinstance(mine, Counter):
+        return mine + theirs
+    if isinstance(mine, dict):
+        return {key: _sum(mine.get(key), theirs.get(key)) for key in sorted(mine.keys() | theirs.keys())}
+    return mine + theirs
+
+
+def _sum(mine: Any, theirs: Any) -> Any:
+    """One cell of a table; None where a side has none."""
+    if mine is None or theirs is None:
+        only = theirs if mine is None else mine
+        return only.copy() if isinstance(only, Histogram) else only
+    return mine.plus(theirs) if isinstance(mine, Histogram) else mine + theirs
+
+
+def _worse(mine: dict[str, BreakerState], theirs: dict[str, BreakerState]) -> dict[str, BreakerState]:
+    both = sorted((*mine.items(), *theirs.items()), key=lambda item: BREAKER_GAUGE[item[1]])
+    return dict(both)
 
 
 def _minus(now: Any, then: Any) -> Any:
