@@ -1,0 +1,1 @@
+"""Grafana's dashboards as code: ``python -m dashboards.source [--check]`` writes ``dashboards/grafana/dashboards``."""

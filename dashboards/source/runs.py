@@ -1,0 +1,326 @@
+"""Workflow runs: how long they take, where their time goes, what the cache did for them."""
+
+from __future__ import annotations
+
+from dashboards.source import colours, foreign, links, queries, variables
+from dashboards.source.layout import Board, Shelf
+from dashboards.source.looks import Column, Look, Query, ratio, says
+from dashboards.source.panels import Panel, heat, lines, slow_traces, stat
+from dashboards.source.queries import CATEGORY, RANGE, RATE, one_of, span_named, spans, summed
+from telemetry import schema
+from telemetry.vocabulary import Outcome
+
+RUN = span_named(schema.RUN_SPAN)
+COUNT, SUM = f"{foreign.SPAN_DURATION}_count", f"{foreign.SPAN_DURATION}_sum"
+FAILED = f'{foreign.STATUS_CODE}="{foreign.FAILED}"'
+RUNS_ONLY = f"and on (job) {foreign.SPAN_CALLS}{queries.selected(RUN, process=False)}"
+"""Of services that run workflows: what an API does beside them is no part of a run."""
+
+
+def board() -> Board:
+    """The dashboard."""
+    return Board(
+        links.RUNS,
+        "Runs of the workflow: durations, the slowest ones, where their time goes, how often the cache answered.",
+        [variables.job(), variables.instance(), variables.service_of_runs(), variables.slower_than()],
+        [
+            Shelf(4, [(4, count()), (4, median()), (4, slow()), (4, failed()), (4, hit_rate()), (4, lookups())]),
+            Shelf(10, [(12, durations()), (12, slowest())]),
+            Shelf(9, [(12, shares()), (12, nodes())], "Where the time of a run goes"),
+            Shelf(
+                9, [(8, hit_rate_over_time()), (8, lookups_over_time()), (8, quantiles())], "What the cache did for it"
+            ),
+        ],
+        since="now-1h",
+    )
+
+
+def _runs(part: str, *matchers: str, window: str = RATE) -> str:
+    return summed(spans(part, RUN, *matchers, window=window))
+
+
+def _quantile(share: float, window: str = RATE) -> str:
+    return f"histogram_quantile({share:g}, {queries.buckets(foreign.SPAN_DURATION, queries.selected(RUN, process=False), window=window)})"
+
+
+def _of_runs(expr: str, *by: str) -> str:
+    return summed(f"{expr} {RUNS_ONLY}", *by)
+
+
+def count() -> Panel:
+    """How many."""
+    return stat(
+        "Runs",
+        says(
+            "Runs that ended in the time shown.",
+            "as many as the workflow should do.",
+            "none: does the workflow run? Is its service chosen above?",
+        ),
+        [Query(summed(f"increase({COUNT}{queries.selected(RUN, process=False)}[{RANGE}])"), "runs", at="instant")],
+        Look(unit="short", decimals=0, thresholds=[(None, colours.BLUE)], empty="no runs"),
+    )
+
+
+def median() -> Panel:
+    """How long, mostly."""
+    return stat(
+        "Duration, p50",
+        says(
+            "Half of the runs in the time shown were faster than this.",
+            "steady; after a change of files it rises until the cache is warm again.",
+            "see where the time goes, below, then open a slow run.",
+        ),
+        [Query(_quantile(0.5, RANGE), "p50", at="instant")],
+        Look(unit="s", decimals=1, thresholds=[(None, colours.BLUE)], empty="no runs"),
+    )
+
+
+def slow() -> Panel:
+    """How long at worst."""
+    return stat(
+        "Duration, p95",
+        says(
+            "One run in twenty of those shown took longer than this.",
+            "the duration of a run that must compute everything.",
+            "above that, runs wait: for the store, for a model, for each other.",
+        ),
+        [Query(_quantile(0.95, RANGE), "p95", at="instant")],
+        Look(unit="s", decimals=1, thresholds=[(None, colours.BLUE)], empty="no runs"),
+    )
+
+
+def failed() -> Panel:
+    """Runs that raised."""
+    part = summed(f"rate({COUNT}{queries.selected(RUN, process=False)}[{RANGE}])")
+    fine = summed(
+        f"rate({COUNT}{queries.selected(RUN, f'{foreign.STATUS_CODE}!=' + chr(34) + foreign.FAILED + chr(34), process=False)}[{RANGE}])"
+    )
+    return stat(
+        "Failed runs",
+        says(
+            "Runs that ended with an error of their own code, among all runs shown. Trouble with the cache fails no run.",
+            "0 %.",
+            "open one from the table: its failed span is red.",
+        ),
+        [Query(f"1 - {queries.ratio(fine, part)}", "failed", at="instant")],
+        ratio(
+            decimals=1, empty="no runs", thresholds=[(None, colours.GOOD), (0.001, colours.WARN), (0.05, colours.BAD)]
+        ),
+    )
+
+
+def _hit_rate(window: str) -> str:
+    hits = queries.rate_of_all(schema.REQUESTS, one_of(queries.OUTCOME, [Outcome.HIT]), window=window)
+    whole = queries.rate_of_all(schema.REQUESTS, one_of(queries.OUTCOME, queries.ANSWERED), window=window)
+    return queries.ratio(_of_runs(hits), _of_runs(whole))
+
+
+def hit_rate() -> Panel:
+    """Hit rate of a run."""
+    return stat(
+        "Hit rate of a run",
+        says(
+            "Hits among hits and misses of the services that run workflows, over all of the time shown.",
+            "above 80 %: a run finds most of what earlier ones computed.",
+            "the overview says which category misses and why.",
+        ),
+        [Query(_hit_rate(RANGE), "hit rate", at="instant")],
+        ratio(decimals=1, thresholds=[(None, colours.BAD), (0.5, colours.WARN), (0.8, colours.GOOD)]),
+    )
+
+
+def lookups() -> Panel:
+    """Lookups of a run."""
+    asked = _of_runs(queries.rate_of_all(schema.REQUESTS, window=RANGE))
+    return stat(
+        "Lookups of a run",
+        says(
+            "Mean number of lookups in a run, over the time shown.",
+            "steady for the same folder and questions.",
+            "a rise without more files: something is asked for again and again within a run.",
+        ),
+        [Query(queries.ratio(asked, _runs(COUNT, window=RANGE)), "lookups", at="instant")],
+        Look(unit="short", decimals=1, thresholds=[(None, colours.BLUE)], empty="no runs"),
+    )
+
+
+def durations() -> Panel:
+    """Heat map of durations."""
+    expr = queries.buckets(foreign.SPAN_DURATION, queries.selected(RUN, process=False))
+    return heat(
+        "Duration of runs",
+        says(
+            "Runs per second by how long they took; brighter is more. Red points are runs: click one to open its trace.",
+            "one bright band of warm runs, and few above it.",
+            "a second band far above: the runs that compute. A rising band: everything got slower.",
+        ),
+        Query(expr, "{{le}}", exemplars=True, at="heatmap"),
+        Look(unit="s", axis="duration", empty="no runs"),
+    )
+
+
+def slowest() -> Panel:
+    """The slow ones, one by one."""
+    link = {
+        "title": "Open in Jaeger",
+        "url": f"{links.JAEGER_UI}/trace/${{__value.raw}}",
+        "targetBlank": True,
+    }
+    return slow_traces(
+        "Runs slower than $slow",
+        says(
+            "Runs of the service that *Traces of* names which took longer than *Slower than*, the slowest first. Click a "
+            "trace's id to open it beside this page, or in Jaeger. The Collector keeps every slow or failed run and a "
+            "share of the rest.",
+            "empty, or the runs after a change of files.",
+            "open the first: a long `cache.compute` span is the computation, its parent says why it missed "
+            "(`cache.miss.reason`); a long `cache.wait` span waited for another caller.",
+        ),
+        {
+            "queryType": "search",
+            "service": "${service}",
+            "operation": schema.RUN_SPAN,
+            "minDuration": "${slow}",
+            "limit": 100,
+        },
+        [
+            Column("Trace ID", "Trace ID", {"links": [link], "custom.width": 290}),
+            Column("Trace name", "Trace name", {"custom.width": 240}),
+            Column("Start time", "Start time", {"custom.width": 170}),
+            Column("Duration", "Duration", {"unit": "µs", "decimals": 1}),
+        ],
+        sort="Duration",
+    )
+
+
+def shares() -> Panel:
+    """Cache, waiting, computation."""
+    whole = _runs(SUM)
+    own = _of_runs(queries.rate_of_all(schema.OVERHEAD))
+    waiting = summed(f"{spans(SUM, span_named(schema.WAIT_SPAN.name))} {RUNS_ONLY}")
+    computing = summed(f"{spans(SUM, span_named(schema.COMPUTE_SPAN.name))} {RUNS_ONLY}", foreign.SPAN_NAME)
+    named = f'label_replace({computing}, "{CATEGORY}", "$1", "{foreign.SPAN_NAME}", "{_captured()}")'
+    return lines(
+        "Share of a run",
+        says(
+            "Of the time of all runs: what the cache itself took, what was spent waiting for another's computation, and "
+            "the computations of each category. A computation contains those that it calls (a context's build calls "
+            "tools), so these lines are not to be added up. A share above 100 % means callers in parallel.",
+            "the cache near 0 %, waiting 0 %, and computations falling as the cache gets warm.",
+            "cache above some percent: the store is slow. Waiting: a hot key. A computation: its category misses; see why.",
+        ),
+        [
+            Query(queries.ratio(own, whole), "cache"),
+            Query(queries.ratio(waiting, whole), "waiting"),
+            Query(
+                f"{named} / ignoring ({foreign.SPAN_NAME}, {CATEGORY}) group_left () ({whole} > 0)",
+                "computation: {{" + CATEGORY + "}}",
+            ),
+        ],
+        Look(
+            unit="percentunit",
+            low=0,
+            right=True,
+            calcs=["lastNotNull", "mean"],
+            empty="no runs",
+            colours={
+                "cache": colours.RED,
+                "waiting": colours.GREY,
+                **{f"computation: {name}": colour for name, colour in colours.CATEGORIES.items()},
+            },
+            panel_links=[links.runbook("CacheStampede")],
+        ),
+    )
+
+
+def _captured() -> str:
+    """A pattern whose group is the category in the name of a computation's span."""
+    head = schema.COMPUTE_SPAN.name.partition("{")[0].replace(".", "[.]")
+    return f"{head}(.+)"
+
+
+def nodes() -> Panel:
+    """Mean time of each node, on top of each other."""
+    chosen = span_named(schema.WORKFLOW_NODE_SPAN.name)
+    spent = summed(spans(SUM, chosen), foreign.SPAN_NAME)
+    return lines(
+        "Time of each node in a run",
+        says(
+            "Mean seconds that a run spends in each of its nodes, on top of each other: the height is a whole run.",
+            "`embed` and `tools` small while the cache is warm.",
+            "the node that grew is where to look; open a slow run and go down its branch.",
+        ),
+        [
+            Query(
+                f"{spent} / ignoring ({foreign.SPAN_NAME}) group_left () ({_runs(COUNT)} > 0)",
+                "{{" + foreign.SPAN_NAME + "}}",
+            )
+        ],
+        Look(
+            unit="s",
+            low=0,
+            stacked=True,
+            right=True,
+            calcs=["lastNotNull", "mean"],
+            empty="no runs",
+            links=[links.traces("Traces of this node", operation="${__field.labels." + foreign.SPAN_NAME + "}")],
+        ),
+    )
+
+
+def hit_rate_over_time() -> Panel:
+    """Hit rate of runs over time."""
+    return lines(
+        "Hit rate of runs",
+        says(
+            "Hits among hits and misses of the services that run workflows. A gap is a time without runs.",
+            "above 80 % and steady; it dips after files change.",
+            "see One category for the reasons.",
+        ),
+        [Query(_hit_rate(RATE), "hit rate")],
+        ratio(
+            colours={"hit rate": colours.GREEN},
+            calcs=["lastNotNull", "min"],
+            panel_links=[links.runbook("CacheHitRatioLow")],
+        ),
+    )
+
+
+def lookups_over_time() -> Panel:
+    """Lookups of a run by outcome."""
+    asked = _of_runs(queries.rate_of_all(schema.REQUESTS), queries.OUTCOME)
+    return lines(
+        "Lookups of a run by outcome",
+        says(
+            "Mean number of lookups in a run by how they ended, on top of each other.",
+            "nearly all hits once the cache is warm.",
+            "the number of misses is what a run computes anew.",
+        ),
+        [
+            Query(
+                f"{asked} / ignoring ({queries.OUTCOME}) group_left () ({_runs(COUNT)} > 0)",
+                "{{" + queries.OUTCOME + "}}",
+            )
+        ],
+        Look(unit="short", low=0, stacked=True, empty="no runs", colours=colours.of(colours.OUTCOMES)),
+    )
+
+
+def quantiles() -> Panel:
+    """Durations as lines."""
+    return lines(
+        "Duration of runs by quantile",
+        says(
+            "p50, p95 and p99 of the duration of a run. Points are traces.",
+            "p99 not much above the duration of a cold run.",
+            "open a point of the p99 line: it is a run that took that long.",
+        ),
+        [Query(_quantile(int(name[1:]) / 100), name, exemplars=name == "p99") for name in colours.QUANTILES],
+        Look(
+            unit="s",
+            low=0,
+            colours=colours.QUANTILES,
+            empty="no runs",
+            links=[links.traces("Traces of runs", operation=schema.RUN_SPAN)],
+        ),
+    )
