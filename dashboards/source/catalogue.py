@@ -77,4 +77,4 @@ def filled(expr: str, values: Mapping[str, str]) -> str:
     Raises:
         KeyError: a variable that has no value.
     """
-    return re.sub(r"\$\{?(\w+)\}?", lambda found: values[found[1]], expr)
+    return re.sub(r"\$\{?([a-zA-Z_]\w*)\}?", lambda found: values[found[1]], expr)

@@ -299,7 +299,8 @@ def worth() -> Panel:
     return lines(
         "Time saved and spent",
         says(
-            "Seconds in each second that the category's hits spared, and those that the cache took for all its operations.",
+            "Seconds in each second that the category's hits spared, and those that the cache took for all its "
+            "operations.",
             "saved far above spent.",
             "spent above saved: see the two durations beside.",
         ),
@@ -335,7 +336,8 @@ def evictions() -> Panel:
     return lines(
         "Evictions, and misses that they explain",
         says(
-            "Keys per second that the store evicted (of all categories), and this category's misses whose entry is gone "
+            "Keys per second that the store evicted (of all categories), and this category's misses whose entry is "
+            "gone "
             "for no other cause (`evicted`, `unknown`, or counted without a reason).",
             "both 0. A full store that evicts is no fault as long as this category does not miss for it.",
             "both rise: more memory, shorter TTLs, or smaller entries. Misses alone: somebody else deletes keys.",
@@ -370,7 +372,8 @@ def writes() -> Panel:
     return lines(
         "Writes by result",
         says(
-            "The category's writes per second by what became of them; `refused` ones were overtaken by an invalidation.",
+            "The category's writes per second by what became of them; `refused` ones were overtaken by an "
+            "invalidation.",
             "all `stored`.",
             "much `refused`: it is invalidated as fast as it is computed. `too_large`: the policy's `max_bytes`.",
         ),
@@ -398,6 +401,7 @@ def waits() -> Panel:
         Look(
             unit="ops",
             low=0,
+            up_to=0.1,
             colours=colours.of(colours.SCOPES),
             links=[links.traces("Traces of waits", operation=schema.wait_span("${category}"))],
             panel_links=[links.runbook("CacheStampede")],

@@ -60,6 +60,7 @@ class Look:
     Args:
         unit: Grafana's word.
         colours: fixed, by the name of a series.
+        up_to: what the axis shows at least, so that a flat 0 is not drawn on a scale of 100.
         thresholds: value and colour, the first without a value.
         words: text and colour of certain values.
         empty: what stands where there is no value.
@@ -72,6 +73,7 @@ class Look:
     unit: str
     low: float | None = None
     high: float | None = None
+    up_to: float | None = None
     decimals: int | None = None
     colours: Mapping[str, str] = field(default_factory=dict)
     thresholds: Sequence[tuple[float | None, str]] = ()

@@ -86,7 +86,8 @@ def lookups() -> Panel:
         says(
             "Lookups per second, whatever their outcome; a batch of n keys counts n.",
             "as much as the workflow does at this time of day.",
-            "none at all: is the service up, is `CACHE_ENABLED` true? The telemetry dashboard says whether data arrive.",
+            "none at all: is the service up, is `CACHE_ENABLED` true? The telemetry dashboard says whether data "
+            "arrive.",
         ),
         [Query(summed(queries.rate(schema.REQUESTS)), "lookups")],
         Look(unit="reqps", decimals=1, thresholds=[(None, colours.BLUE)]),
@@ -98,10 +99,12 @@ def saved() -> Panel:
     return stat(
         "Net time saved",
         says(
-            "Seconds that the hits would have cost to compute, less the seconds that the cache itself took, over all of "
+            "Seconds that the hits would have cost to compute, less the seconds that the cache itself took, over all "
+            "of "
             "the time shown. With callers in parallel it can exceed the time shown.",
             "well above 0.",
-            "below 0 the cache costs more than it spares: see the category's computation time against the time of a hit.",
+            "below 0 the cache costs more than it spares: see the category's computation time against the time of a "
+            "hit.",
         ),
         [Query(queries.net_saved(window=RANGE), "net saving", at="instant")],
         Look(
@@ -115,7 +118,9 @@ def saved() -> Panel:
 
 def trouble() -> Panel:
     """Share of operations in trouble."""
-    operations = f"rate({schema.OPERATION_DURATION.prometheus}_count{queries.selected(*queries.chosen_category(schema.OPERATION_DURATION))}[{RANGE}])"
+    metric = schema.OPERATION_DURATION
+    chosen = queries.selected(*queries.chosen_category(metric))
+    operations = f"rate({metric.prometheus}_count{chosen}[{RANGE}])"
     return stat(
         "Operations in trouble",
         says(
@@ -147,7 +152,8 @@ def breaker_now() -> Panel:
         says(
             "The worst state of the chosen processes' breakers. While one is open its process does not ask the store.",
             "closed.",
-            "open: look at the store's dashboard, then at the errors. It closes by itself within a second or two of the "
+            "open: look at the store's dashboard, then at the errors. It closes by itself within a second or two of "
+            "the "
             "store's return.",
         ),
         [Query(f"max({schema.BREAKER.prometheus}{queries.selected()})", "state")],
@@ -246,7 +252,8 @@ def by_category() -> Panel:
     return table(
         "Categories",
         says(
-            "Each category over all of the time shown: hit rate, the latest $before (latest window) beside the $before before it, traffic per "
+            "Each category over all of the time shown: hit rate, the latest $before (latest window) beside the "
+            "$before before it, traffic per "
             "second, and the seconds that it saved net of what it cost.",
             "no errors, few refusals, a saving above 0.",
             "click a category's name. An empty field: no lookups, hence no rate.",
@@ -303,7 +310,8 @@ def reasons() -> Panel:
         says(
             "Misses per second by their reason, on top of each other.",
             "`cold` after a start, then `expired` at the pace of the TTLs, and `invalidated` where data change.",
-            "`evicted`: memory is short. `version`: a release changed the format. `corrupt`, `collision`, much `unknown`: "
+            "`evicted`: memory is short. `version`: a release changed the format. `corrupt`, `collision`, much "
+            "`unknown`: "
             "see the runbook.",
         ),
         [Query(_told(summed(queries.rate(schema.REQUESTS, MISSED), queries.REASON)), "{{" + queries.REASON + "}}")],
@@ -408,7 +416,8 @@ def waits() -> Panel:
     return lines(
         "Waits for another's computation",
         says(
-            "Callers per second that waited for someone else who computes the same key, in this process or in the fleet.",
+            "Callers per second that waited for someone else who computes the same key, in this process or in the "
+            "fleet.",
             "few; each one is a computation saved.",
             "a steep rise is a stampede on a hot key that expired: serve stale or refresh ahead there.",
         ),
@@ -416,6 +425,7 @@ def waits() -> Panel:
         Look(
             unit="ops",
             low=0,
+            up_to=0.1,
             colours=colours.of(colours.CATEGORIES),
             links=[TO_CATEGORY],
             panel_links=[links.runbook("CacheStampede")],
@@ -452,6 +462,7 @@ def refused() -> Panel:
         Look(
             unit="wps",
             low=0,
+            up_to=0.1,
             colours=colours.of(colours.CATEGORIES),
             links=[TO_CATEGORY],
             panel_links=[links.runbook("CacheFencesRefuse")],
@@ -487,6 +498,7 @@ def errors() -> Panel:
         Look(
             unit="ops",
             low=0,
+            up_to=0.1,
             right=True,
             calcs=["lastNotNull", "max"],
             colours=colours.of(colours.ERRORS),

@@ -32,6 +32,8 @@ def lines(title: str, description: str, queries: Sequence[Query], look: Look) ->
     made.show_points(common.VisibilityMode.AUTO).point_size(5).span_nulls(False)
     made.gradient_mode(common.GraphGradientMode.NONE).line_interpolation(common.LineInterpolation.LINEAR)
     made.draw_style(common.GraphDrawStyle.LINE).axis_placement(common.AxisPlacement.AUTO).axis_label(look.axis)
+    if look.up_to is not None:
+        made.axis_soft_max(look.up_to)
     if look.stacked:
         made.stacking(build_common.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
     if look.logarithmic:
@@ -48,6 +50,7 @@ def stat(title: str, description: str, queries: Sequence[Query], look: Look) -> 
     made.graph_mode(spark).color_mode(common.BigValueColorMode.VALUE).justify_mode(common.BigValueJustifyMode.AUTO)
     made.text_mode(common.BigValueTextMode.VALUE if len(queries) == 1 else common.BigValueTextMode.VALUE_AND_NAME)
     made.orientation(common.VizOrientation.AUTO).wide_layout(True)
+    made.text(build_common.VizTextDisplayOptions().value_size(36))
     made.reduce_options(build_common.ReduceDataOptions().calcs(["last"]).fields("").values(False))
     return _finished(made, title, description, queries, look)
 

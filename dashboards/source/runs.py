@@ -12,7 +12,6 @@ from telemetry.vocabulary import Outcome
 
 RUN = span_named(schema.RUN_SPAN)
 COUNT, SUM = f"{foreign.SPAN_DURATION}_count", f"{foreign.SPAN_DURATION}_sum"
-FAILED = f'{foreign.STATUS_CODE}="{foreign.FAILED}"'
 RUNS_ONLY = f"and on (job) {foreign.SPAN_CALLS}{queries.selected(RUN, process=False)}"
 """Of services that run workflows: what an API does beside them is no part of a run."""
 
@@ -40,7 +39,8 @@ def _runs(part: str, *matchers: str, window: str = RATE) -> str:
 
 
 def _quantile(share: float, window: str = RATE) -> str:
-    return f"histogram_quantile({share:g}, {queries.buckets(foreign.SPAN_DURATION, queries.selected(RUN, process=False), window=window)})"
+    chosen = queries.selected(RUN, process=False)
+    return f"histogram_quantile({share:g}, {queries.buckets(foreign.SPAN_DURATION, chosen, window=window)})"
 
 
 def _of_runs(expr: str, *by: str) -> str:
@@ -91,18 +91,17 @@ def slow() -> Panel:
 
 def failed() -> Panel:
     """Runs that raised."""
-    part = summed(f"rate({COUNT}{queries.selected(RUN, process=False)}[{RANGE}])")
-    fine = summed(
-        f"rate({COUNT}{queries.selected(RUN, f'{foreign.STATUS_CODE}!=' + chr(34) + foreign.FAILED + chr(34), process=False)}[{RANGE}])"
-    )
+    fine = f'{foreign.STATUS_CODE}!="{foreign.FAILED}"'
+    every, well = spans(COUNT, RUN, window=RANGE), spans(COUNT, RUN, fine, window=RANGE)
     return stat(
         "Failed runs",
         says(
-            "Runs that ended with an error of their own code, among all runs shown. Trouble with the cache fails no run.",
+            "Runs that ended with an error of their own code, among all runs shown. Trouble with the cache fails no "
+            "run.",
             "0 %.",
             "open one from the table: its failed span is red.",
         ),
-        [Query(f"1 - {queries.ratio(fine, part)}", "failed", at="instant")],
+        [Query(f"1 - {queries.ratio(summed(well), summed(every))}", "failed", at="instant")],
         ratio(
             decimals=1, empty="no runs", thresholds=[(None, colours.GOOD), (0.001, colours.WARN), (0.05, colours.BAD)]
         ),
@@ -150,7 +149,8 @@ def durations() -> Panel:
     return heat(
         "Duration of runs",
         says(
-            "Runs per second by how long they took; brighter is more. Red points are runs: click one to open its trace.",
+            "Runs per second by how long they took; brighter is more. Red points are runs: click one to open its "
+            "trace.",
             "one bright band of warm runs, and few above it.",
             "a second band far above: the runs that compute. A rising band: everything got slower.",
         ),
@@ -169,7 +169,8 @@ def slowest() -> Panel:
     return slow_traces(
         "Runs slower than $slow",
         says(
-            "Runs of the service that *Traces of* names which took longer than *Slower than*, the slowest first. Click a "
+            "Runs of the service that *Traces of* names which took longer than *Slower than*, the slowest first. "
+            "Click a "
             "trace's id to open it beside this page, or in Jaeger. The Collector keeps every slow or failed run and a "
             "share of the rest.",
             "empty, or the runs after a change of files.",
@@ -203,11 +204,13 @@ def shares() -> Panel:
     return lines(
         "Share of a run",
         says(
-            "Of the time of all runs: what the cache itself took, what was spent waiting for another's computation, and "
+            "Of the time of all runs: what the cache itself took, what was spent waiting for another's computation, "
+            "and "
             "the computations of each category. A computation contains those that it calls (a context's build calls "
             "tools), so these lines are not to be added up. A share above 100 % means callers in parallel.",
             "the cache near 0 %, waiting 0 %, and computations falling as the cache gets warm.",
-            "cache above some percent: the store is slow. Waiting: a hot key. A computation: its category misses; see why.",
+            "cache above some percent: the store is slow. Waiting: a hot key. A computation: its category misses; "
+            "see why.",
         ),
         [
             Query(queries.ratio(own, whole), "cache"),

@@ -6,7 +6,7 @@ from dashboards.source import colours, foreign, links, queries, variables
 from dashboards.source.layout import Board, Shelf
 from dashboards.source.looks import Look, Query, ratio, says
 from dashboards.source.panels import Panel, lines, stat
-from dashboards.source.queries import RANGE, RATE, selected, spans, summed
+from dashboards.source.queries import RANGE, RATE, selected, summed
 from telemetry import schema
 
 USED, PEAK, RSS, MAX = "used", "peak", "resident", "maxmemory"
@@ -23,7 +23,7 @@ def board() -> Board:
                 4, [(4, full()), (4, keys_now()), (4, evicted_now()), (4, rejected()), (4, per_second()), (4, uptime())]
             ),
             Shelf(9, [(8, memory()), (8, keys_gone()), (8, keys())], "Memory and keys"),
-            Shelf(10, [(12, commands()), (12, time_of_commands())], "Commands"),
+            Shelf(12, [(12, commands()), (12, time_of_commands())], "Commands"),
             Shelf(10, [(12, latency()), (12, seen_by_clients())]),
             Shelf(9, [(8, clients()), (8, pool()), (8, connecting())], "Clients and connections"),
             Shelf(9, [(8, failures()), (8, traffic()), (8, cpu())], "Trouble, network and processor"),
@@ -34,11 +34,12 @@ def board() -> Board:
 def full() -> Panel:
     """Memory against its limit."""
     return stat(
-        "Memory used of maxmemory",
+        "Memory used",
         says(
             "Memory that the store uses for data, as a share of its `maxmemory`.",
             "anything up to 100 % is fine for a cache with an eviction policy.",
-            "full and the hit rate falls: see evictions beside. Full with the policy `noeviction`, writes fail with `oom`.",
+            "full and the hit rate falls: see evictions beside. Full with the policy `noeviction`, writes fail with "
+            "`oom`.",
         ),
         [Query(f"max({foreign.STORE_MEMORY_USED} / ({foreign.STORE_MEMORY_MAX} > 0))", "used")],
         ratio(
@@ -91,7 +92,8 @@ def rejected() -> Panel:
         says(
             "Connections that the store turned away in the time shown, because `maxclients` was reached.",
             "0.",
-            "too many processes, or pools that are too large: `CACHE_MAX_CONNECTIONS` times processes is the most there "
+            "too many processes, or pools that are too large: `CACHE_MAX_CONNECTIONS` times processes is the most "
+            "there "
             "can be.",
         ),
         [Query(f"sum(increase({foreign.STORE_REJECTED}[{RANGE}]))", "rejected", at="instant")],
@@ -138,7 +140,8 @@ def memory() -> Panel:
     return lines(
         "Memory against maxmemory",
         says(
-            "Memory used for data, its peak, what the process has from the system (resident), and, dashed, `maxmemory`.",
+            "Memory used for data, its peak, what the process has from the system (resident), and, dashed, "
+            "`maxmemory`.",
             "used below or along the dashed line, resident not far above it.",
             "resident far above used: fragmentation. Used flat at the dashed line: the store evicts.",
         ),
@@ -201,11 +204,12 @@ def commands() -> Panel:
     return lines(
         "Commands by name",
         says(
-            "Commands per second by name, the ten most frequent.",
+            "Commands per second by name, the eight most frequent.",
             "`mget` for reads, `evalsha` for fenced writes.",
-            "`scan`, `keys`: patterns are invalidated often. `eval`: scripts were lost in a restart, and are sent anew.",
+            "`scan`, `keys`: patterns are invalidated often. `eval`: scripts were lost in a restart, and are sent "
+            "anew.",
         ),
-        [Query(f"topk(10, sum by (cmd) (rate({foreign.STORE_COMMAND_CALLS}[{RATE}])))", "{{cmd}}")],
+        [Query(f"topk(8, sum by (cmd) (rate({foreign.STORE_COMMAND_CALLS}[{RATE}])))", "{{cmd}}")],
         Look(unit="ops", low=0, right=True, calcs=["lastNotNull"], empty="not told"),
     )
 
@@ -217,11 +221,12 @@ def time_of_commands() -> Panel:
     return lines(
         "Time of the server for a call",
         says(
-            "Mean time that the store itself works on a call, by command, the ten slowest; without network and queueing.",
+            "Mean time that the store itself works on a call, by command, the eight slowest; without network and "
+            "queueing.",
             "microseconds: tens for `mget`, a little more for scripts.",
             "milliseconds: large values, huge batches, or a swapping machine.",
         ),
-        [Query(f"topk(10, {spent} / {calls})", "{{cmd}}")],
+        [Query(f"topk(8, {spent} / {calls})", "{{cmd}}")],
         Look(unit="µs", low=0, right=True, calcs=["lastNotNull", "max"], empty="not told"),
     )
 
@@ -231,13 +236,13 @@ def latency() -> Panel:
     return lines(
         "Latency by the server's own count",
         says(
-            "p50 and p99 of each command since the server started, as it counts them itself, the twelve highest.",
+            "p50 and p99 of each command since the server started, as it counts them itself, the ten highest.",
             "below a millisecond.",
             "it never forgets: compare with the panel beside, which shows the present.",
         ),
         [
             Query(
-                f'topk(12, max by (cmd, percentile) ({foreign.STORE_COMMAND_LATENCY}{{percentile=~"p50|p99"}}))',
+                f'topk(10, max by (cmd, percentile) ({foreign.STORE_COMMAND_LATENCY}{{percentile=~"p50|p99"}}))',
                 "{{cmd}} {{percentile}}",
             )
         ],
@@ -251,7 +256,8 @@ def seen_by_clients() -> Panel:
     return lines(
         "Latency as clients see it, p95",
         says(
-            "p95 of the duration of each command's span in the chosen services: pool, network, server. Points are traces.",
+            "p95 of the duration of each command's span in the chosen services: pool, network, server. Points are "
+            "traces.",
             "about a millisecond.",
             "far above the server's own time: the network, or a process that is too busy to read its answers.",
         ),
@@ -328,7 +334,8 @@ def connecting() -> Panel:
     return lines(
         "Time to connect",
         says(
-            "p50 and p95 of the time that a new connection of a pool took. Connections are made at a start, in a burst, "
+            "p50 and p95 of the time that a new connection of a pool took. Connections are made at a start, in a "
+            "burst, "
             "and after trouble; between those there is nothing to show.",
             "a few milliseconds.",
             "slower: DNS, TLS, or a server that is too busy to accept.",
@@ -361,6 +368,7 @@ def failures() -> Panel:
         Look(
             unit="ops",
             low=0,
+            up_to=0.1,
             colours=colours.of(colours.ERRORS),
             panel_links=[links.runbook("CacheStoreDown")],
             links=[

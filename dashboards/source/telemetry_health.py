@@ -78,7 +78,7 @@ FRESH = f"time() - timestamp({schema.TELEMETRY_DROPPED.prometheus}{selected()})"
 def age() -> Panel:
     """Age of the newest figures."""
     return stat(
-        "Age of the newest figures",
+        "Newest figures",
         says(
             "Seconds since the freshest of the chosen processes last delivered its figures.",
             "below 30 s: processes deliver each 15 s.",
@@ -98,7 +98,7 @@ def age() -> Panel:
 def lost() -> Panel:
     """Events that the accounting lost."""
     return stat(
-        "Events lost by the accounting",
+        "Events lost",
         says(
             "Events that the cache's own accounting could not record as it should, in the time shown.",
             "0: all figures are exact.",
@@ -120,7 +120,8 @@ def refused_now() -> Panel:
     return _now(
         "Refused by the Collector",
         says(
-            "Spans and points that the Collector refused in the time shown. Senders keep what was refused and try again, "
+            "Spans and points that the Collector refused in the time shown. Senders keep what was refused and try "
+            "again, "
             "for a while.",
             "0.",
             "its memory limiter refuses: more comes than goes out. See its queues and memory.",
@@ -151,7 +152,7 @@ QUEUE = f"{foreign.COLLECTOR_QUEUE}{COLLECTOR} / ({foreign.COLLECTOR_QUEUE_CAPAC
 def queue_now() -> Panel:
     """The fullest queue."""
     return stat(
-        "Fullest queue of the Collector",
+        "Collector's queue",
         says(
             "How full the fullest of the Collector's queues on disk is.",
             "near 0 %.",
@@ -197,7 +198,8 @@ def spans_of_processes() -> Panel:
         says(
             "Spans per second that the chosen processes started, took up into their queue, and exported.",
             "the three together.",
-            "exported below started: the queue fills, then the oldest spans are dropped. Is the Collector slow or away?",
+            "exported below started: the queue fills, then the oldest spans are dropped. Is the Collector slow or "
+            "away?",
         ),
         [Query(rate(name), word) for word, name in names],
         Look(
@@ -212,7 +214,8 @@ def spans_of_processes() -> Panel:
 def points_of_processes() -> Panel:
     """Points on their way out of the processes."""
     exported = f"rate({foreign.SDK_POINTS_EXPORTED}{selected()}[{RATE}])"
-    by_error = f'label_replace({summed(exported, foreign.SDK_ERROR)}, "{foreign.SDK_ERROR}", "exported", "{foreign.SDK_ERROR}", "")'
+    named = summed(exported, foreign.SDK_ERROR)
+    by_error = f'label_replace({named}, "{foreign.SDK_ERROR}", "exported", "{foreign.SDK_ERROR}", "")'
     return lines(
         "Metric points of the processes",
         says(
@@ -233,7 +236,8 @@ def queue_of_processes() -> Panel:
         says(
             "How full the fullest queue of spans of each service's processes is.",
             "near 0 %.",
-            "at 100 % the oldest spans are dropped: raise `OTEL_BSP_MAX_QUEUE_SIZE`, or see what holds the Collector up.",
+            "at 100 % the oldest spans are dropped: raise `OTEL_BSP_MAX_QUEUE_SIZE`, or see what holds the Collector "
+            "up.",
         ),
         [Query(f"max by (job) ({fill})", "{{job}}")],
         ratio(empty="no data", thresholds=[(None, "transparent"), (0.8, colours.BAD)]),
@@ -250,7 +254,8 @@ def dropped() -> Panel:
     return lines(
         "Lost in the processes",
         says(
-            "Per second: events that the accounting lost, spans that a full queue dropped, and spans whose export failed.",
+            "Per second: events that the accounting lost, spans that a full queue dropped, and spans whose export "
+            "failed.",
             "three flat lines at 0.",
             "spans: the Collector is away or slow. Events: a fault in the telemetry, see the log.",
         ),
@@ -262,6 +267,7 @@ def dropped() -> Panel:
         Look(
             unit="ops",
             low=0,
+            up_to=0.1,
             empty="no data",
             colours={"events": colours.RED, "spans, queue full": colours.VIOLET, "spans, export failed": colours.AMBER},
             panel_links=[links.runbook("CacheTelemetryDropped")],
@@ -275,7 +281,8 @@ def attribute_sets() -> Panel:
     return lines(
         "Attribute sets of the largest counters",
         says(
-            f"Label sets that one process holds of a counter, the five counters that have most. The SDK folds all above "
+            f"Label sets that one process holds of a counter, the five counters that have most. The SDK folds all "
+            f"above "
             f"{LIMIT} into one.",
             f"flat, and far below {LIMIT}: the sets are closed.",
             "growing: a category is registered under ever new names.",
@@ -284,6 +291,7 @@ def attribute_sets() -> Panel:
         Look(
             unit="short",
             low=0,
+            up_to=LIMIT,
             decimals=0,
             empty="no data",
             thresholds=[(None, "transparent"), (LIMIT, colours.BAD)],
@@ -300,7 +308,7 @@ def overflow() -> Panel:
         "Series, and those that overflowed",
         says(
             "Series of the cache's counters: those with their own labels (`told apart`), and those into which the SDK "
-            f"folded what exceeded its limit (`true`).",
+            "folded what exceeded its limit (`true`).",
             "`told apart` alone.",
             "`true` appears: figures by category are no longer complete.",
         ),
@@ -337,7 +345,8 @@ def refused() -> Panel:
     return lines(
         "Refused or failed in the Collector",
         says(
-            "Spans and points per second that the Collector refused (its memory limiter, its queues), or failed to take.",
+            "Spans and points per second that the Collector refused (its memory limiter, its queues), or failed to "
+            "take.",
             "four flat lines at 0.",
             "refused: more comes than goes out. Failed: a fault of the Collector, see its log.",
         ),
@@ -348,6 +357,7 @@ def refused() -> Panel:
         Look(
             unit="ops",
             low=0,
+            up_to=0.1,
             empty="not told",
             colours={
                 f"{SPANS} refused": colours.VIOLET,
@@ -389,7 +399,7 @@ def send_failures() -> Panel:
             *_collected(foreign.COLLECTOR_SEND_FAILED),
             Query(f"sum(rate({foreign.COLLECTOR_SCRAPE_ERRORS}{COLLECTOR}[{RATE}]))", "store's figures"),
         ],
-        Look(unit="ops", low=0, empty="not told", colours={**COLOURS, "store's figures": colours.AMBER}),
+        Look(unit="ops", low=0, up_to=0.1, empty="not told", colours={**COLOURS, "store's figures": colours.AMBER}),
     )
 
 
@@ -421,7 +431,7 @@ def sampling() -> Panel:
             "raise `num_traces` of the Collector's tail sampling, or send it fewer traces.",
         ),
         [Query(f"sum(rate({foreign.COLLECTOR_DROPPED_EARLY}{COLLECTOR}[{RATE}]))", "undecided")],
-        Look(unit="ops", low=0, empty="not told", colours={"undecided": colours.RED}),
+        Look(unit="ops", low=0, up_to=0.1, empty="not told", colours={"undecided": colours.RED}),
     )
 
 
@@ -436,7 +446,7 @@ def fresh() -> Panel:
             "it climbs: that process is gone or cut off; it is forgotten after 5 minutes. Below 0: its clock is ahead.",
         ),
         [Query(f"max by (job) ({FRESH})", "{{job}} oldest"), Query(f"min by (job) ({FRESH})", "{{job}} newest")],
-        Look(unit="s", empty="no data", panel_links=[links.runbook("CacheTelemetryAbsent")]),
+        Look(unit="s", decimals=0, empty="no data", panel_links=[links.runbook("CacheTelemetryAbsent")]),
     )
 
 
@@ -491,6 +501,7 @@ def late() -> Panel:
         Look(
             unit="ops",
             low=0,
+            up_to=0.1,
             empty="not told",
             colours={"kept": colours.SKY, "refused": colours.RED, "too old": colours.AMBER},
         ),
