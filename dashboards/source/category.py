@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dashboards.source import colours, foreign, links, queries, variables
+from dashboards.source import answers, colours, foreign, links, queries, variables
 from dashboards.source.layout import Board, Shelf
-from dashboards.source.looks import Look, Query, ratio, says
+from dashboards.source.looks import Look, Query, says
 from dashboards.source.panels import Panel, heat, lines, stat
-from dashboards.source.queries import BEFORE, RANGE, one_of, summed
+from dashboards.source.queries import one_of, summed
 from telemetry import schema
 from telemetry.schema import Metric
 from telemetry.vocabulary import MissReason, Outcome
@@ -14,7 +14,6 @@ from telemetry.vocabulary import MissReason, Outcome
 CHOSEN = {schema.CATEGORY: "${category}"}
 """The attribute that spans of the chosen category have."""
 
-MISSED = one_of(queries.OUTCOME, [Outcome.MISS])
 TTL = f"max({schema.POLICY_TTL.prometheus}{queries.selected(*queries.chosen_category(schema.POLICY_TTL))})"
 GONE = (MissReason.EVICTED, MissReason.UNKNOWN, "")
 """Reasons of a miss whose entry the store let go, or of which nothing is known."""
@@ -27,48 +26,26 @@ def board() -> Board:
         "Everything about one category: choose it above.",
         [variables.job(), variables.instance(), variables.category(), variables.before(), variables.service()],
         [
-            Shelf(4, [(4, hit_rate()), (4, change()), (4, lookups()), (4, saved()), (4, ttl()), (4, median_age())]),
-            Shelf(9, [(8, hit_rate_over_time()), (8, outcomes()), (8, reasons())]),
+            Shelf(
+                4,
+                [
+                    (4, answers.hit_rate("Hit rate of $category")),
+                    (4, answers.change()),
+                    (4, lookups()),
+                    (4, answers.saved()),
+                    (4, ttl()),
+                    (4, median_age()),
+                ],
+            ),
+            Shelf(
+                9,
+                [(8, answers.hit_rate_over_time(CHOSEN)), (8, answers.outcomes(CHOSEN)), (8, answers.reasons(CHOSEN))],
+            ),
             Shelf(9, [(12, age()), (12, age_spread())], "Is the TTL right?"),
-            Shelf(9, [(8, operation()), (8, computation()), (8, worth())], "Is it worth it?"),
+            Shelf(9, [(8, answers.hits_duration(CHOSEN)), (8, computation()), (8, worth())], "Is it worth it?"),
             Shelf(9, [(12, size()), (12, evictions())], "Size and eviction"),
-            Shelf(9, [(8, invalidations()), (8, writes()), (8, waits())], "What makes it invalid, who waits"),
+            Shelf(9, [(8, invalidations()), (8, answers.writes()), (8, waits())], "What makes it invalid, who waits"),
         ],
-    )
-
-
-def hit_rate() -> Panel:
-    """The one figure."""
-    return stat(
-        "Hit rate of $category",
-        says(
-            "Hits among hits and misses of the category, over all of the time shown.",
-            "above 80 % where entries outlive the time between two uses.",
-            "read the miss reasons beside, then compare the ages at hit with the TTL.",
-        ),
-        [Query(queries.hit_ratio(window=RANGE), "hit rate", at="instant")],
-        ratio(decimals=1, thresholds=[(None, colours.BAD), (0.5, colours.WARN), (0.8, colours.GOOD)]),
-    )
-
-
-def change() -> Panel:
-    """Against the window before."""
-    now, then = queries.hit_ratio(window=BEFORE), queries.hit_ratio(window=BEFORE, offset=BEFORE)
-    return stat(
-        "Change in $before",
-        says(
-            "Hit rate of the last $before less that of the $before before, in points of a hundred.",
-            "within 5 points of 0.",
-            "see which miss reason grew at the same time.",
-        ),
-        [Query(f"100 * ({now} - {then})", "change", at="instant")],
-        Look(
-            unit="suffix: points",
-            decimals=1,
-            empty="nothing before",
-            thresholds=[(None, colours.BAD), (-10, colours.WARN), (-5, colours.GOOD)],
-            panel_links=[links.runbook("CacheHitRatioFell")],
-        ),
     )
 
 
@@ -86,25 +63,6 @@ def lookups() -> Panel:
     )
 
 
-def saved() -> Panel:
-    """What it is worth."""
-    return stat(
-        "Net time saved",
-        says(
-            "Seconds that the category's hits would have cost, less those that the cache took, over the time shown.",
-            "well above 0.",
-            "below 0 do not cache it: its computation is faster than the store.",
-        ),
-        [Query(queries.net_saved(window=RANGE), "net saving", at="instant")],
-        Look(
-            unit="s",
-            decimals=1,
-            thresholds=[(None, colours.BAD), (0, colours.GOOD)],
-            panel_links=[links.runbook("CacheNetSavingNegative")],
-        ),
-    )
-
-
 def ttl() -> Panel:
     """What the policy promises."""
     return stat(
@@ -115,7 +73,7 @@ def ttl() -> Panel:
             "what you set (`CACHE_TTL_...`), and a few times the p95 of the age at hit.",
             "a process with another setting shows in the panel of ages as a second line.",
         ),
-        [Query(TTL, "TTL", at="instant")],
+        [Query(TTL, "TTL")],
         Look(unit="s", thresholds=[(None, colours.BLUE)], empty="no policy"),
     )
 
@@ -134,75 +92,6 @@ def median_age() -> Panel:
     )
 
 
-def hit_rate_over_time() -> Panel:
-    """Now, and the window before as a dashed line."""
-    return lines(
-        "Hit rate against $before before",
-        says(
-            "Hit rate of the category; dashed, what it was $before earlier. A gap is a time without lookups.",
-            "both lines together.",
-            "if only the full line falls, something changed within the last $before.",
-        ),
-        [Query(queries.hit_ratio(), "now"), Query(queries.hit_ratio(offset=BEFORE), "before")],
-        ratio(
-            colours={"now": colours.GREEN, "before": colours.GREY},
-            dashed=["before"],
-            calcs=["lastNotNull", "min"],
-            links=[links.traces("Traces of misses", tags={**CHOSEN, schema.OUTCOME: Outcome.MISS})],
-        ),
-    )
-
-
-def outcomes() -> Panel:
-    """Lookups by outcome."""
-    return lines(
-        "Lookups by outcome",
-        says(
-            "The category's lookups per second by how they ended, on top of each other.",
-            "mostly hits; stale only where its policy serves stale.",
-            "errors: see the store. Bypasses: its keys or values cannot be cached.",
-        ),
-        [Query(summed(queries.rate(schema.REQUESTS), queries.OUTCOME), "{{" + queries.OUTCOME + "}}")],
-        Look(
-            unit="reqps",
-            low=0,
-            stacked=True,
-            colours=colours.of(colours.OUTCOMES),
-            links=[_spans("Traces of this outcome", schema.OUTCOME)],
-        ),
-    )
-
-
-def _spans(title: str, attribute: str) -> links.Link:
-    """Traces of the category whose attribute has the word of the line."""
-    label = schema.prometheus_label(attribute)
-    return links.traces(title, tags={**CHOSEN, attribute: "${__field.labels." + label + "}"})
-
-
-def reasons() -> Panel:
-    """Why lookups miss."""
-    missed = summed(queries.rate(schema.REQUESTS, MISSED), queries.REASON)
-    told = f'label_replace({missed}, "{queries.REASON}", "{colours.NOT_TOLD}", "{queries.REASON}", "")'
-    return lines(
-        "Miss reasons",
-        says(
-            "The category's misses per second by reason, on top of each other.",
-            "`cold` after a start, `expired` at the pace of the TTL, `invalidated` or `changed` where data change.",
-            "`expired` grows: a longer TTL or refresh ahead. `invalidated`: see below what invalidates. `evicted`: "
-            "memory. `version`: a release changed the format. `corrupt`, `collision`, `unknown`: the runbook.",
-        ),
-        [Query(told, "{{" + queries.REASON + "}}")],
-        Look(
-            unit="reqps",
-            low=0,
-            stacked=True,
-            colours=colours.of(colours.REASONS),
-            links=[_spans("Traces of this reason", schema.MISS_REASON)],
-            panel_links=[links.runbook("CacheMissesUnexplained")],
-        ),
-    )
-
-
 def age() -> Panel:
     """Age at a hit, and the TTL."""
     each = (
@@ -211,28 +100,22 @@ def age() -> Panel:
     return lines(
         "Age at hit against the TTL",
         says(
-            "How old the entries were that answered (p50, p95, p99), and, dashed, the TTL of each service. Points are "
-            "traces.",
+            "How old the entries were that answered (p50, p95, p99), and, dashed, the TTL of each service. "
+            "Quantiles are estimated within buckets, so p99 can lie somewhat above the TTL. Points are traces.",
             "p95 well below the TTL: it is not what makes entries miss.",
             "p95 along the TTL and many `expired` misses: entries are still wanted when they expire. Lengthen the TTL, "
             "or refresh ahead.",
         ),
-        [*_quantiles(schema.ENTRY_AGE_METRIC), Query(each, "TTL {{job}}")],
+        [*answers.quantiles(schema.ENTRY_AGE_METRIC), Query(each, "TTL {{job}}")],
         Look(
             unit="s",
             logarithmic=True,
-            colours=colours.QUANTILES,
+            colours={**colours.QUANTILES, "/^TTL/": colours.PINK},
+            dashed=["/^TTL/"],
             empty="no hits",
             links=[links.traces("Traces of hits", tags={**CHOSEN, schema.OUTCOME: Outcome.HIT})],
         ),
     )
-
-
-def _quantiles(metric: Metric, *matchers: str) -> list[Query]:
-    return [
-        Query(queries.quantile(int(name[1:]) / 100, metric, *matchers), name, exemplars=name == "p99")
-        for name in colours.QUANTILES
-    ]
 
 
 def _spread(metric: Metric) -> Query:
@@ -254,43 +137,18 @@ def age_spread() -> Panel:
     )
 
 
-def operation() -> Panel:
-    """Duration of hits."""
-    return lines(
-        "Duration of hits",
-        says(
-            "p50, p95 and p99 of the category's operations that hit. Points are traces.",
-            "p50 below 1 ms with a store near by, and far below the computation beside.",
-            "large entries (below) and a busy store are the usual causes.",
-        ),
-        _quantiles(schema.OPERATION_DURATION, one_of(queries.OUTCOME, [Outcome.HIT])),
-        Look(
-            unit="s",
-            logarithmic=True,
-            colours=colours.QUANTILES,
-            empty="no hits",
-            links=[links.traces("Traces of hits", tags={**CHOSEN, schema.OUTCOME: Outcome.HIT})],
-        ),
-    )
-
-
 def computation() -> Panel:
     """Duration of the computation."""
-    return lines(
+    return answers.durations(
         "Duration of the computation",
         says(
             "p50, p95 and p99 of what the caller computes on a miss, in the category. Points are traces.",
             "far above the duration of hits: that is what the cache is for.",
             "about the same: caching this saves nothing. Rising: what is computed got slower, which each miss shows.",
         ),
-        _quantiles(schema.COMPUTE_DURATION_METRIC),
-        Look(
-            unit="s",
-            logarithmic=True,
-            colours=colours.QUANTILES,
-            empty="nothing computed",
-            links=[links.traces("Traces of the computation", operation=schema.compute_span("${category}"))],
-        ),
+        answers.quantiles(schema.COMPUTE_DURATION_METRIC),
+        links.traces("Traces of the computation", operation=schema.compute_span("${category}")),
+        empty="nothing computed",
     )
 
 
@@ -308,9 +166,8 @@ def worth() -> Panel:
         Look(
             unit="suffix: s/s",
             low=0,
-            decimals=2,
             colours={"saved": colours.GREEN, "spent": colours.AMBER},
-            panel_links=[links.runbook("CacheNetSavingNegative")],
+            panel_links=[links.runbook("CacheCostsMoreThanItSaves")],
         ),
     )
 
@@ -324,14 +181,14 @@ def size() -> Panel:
             "far below the policy's `max_bytes`, and of a steady order of magnitude.",
             "a jump after a release: more is kept than before. Memory follows; see Store.",
         ),
-        _quantiles(schema.ENTRY_SIZE_METRIC),
+        answers.quantiles(schema.ENTRY_SIZE_METRIC),
         Look(unit="bytes", logarithmic=True, colours=colours.QUANTILES, empty="nothing stored"),
     )
 
 
 def evictions() -> Panel:
     """What the store let go."""
-    gone = queries.rate(schema.REQUESTS, MISSED, one_of(queries.REASON, GONE))
+    gone = queries.rate(schema.REQUESTS, answers.MISSED, one_of(queries.REASON, GONE))
     store = f"sum(rate({foreign.STORE_EVICTED}[{queries.RATE}]))"
     return lines(
         "Evictions, and misses that they explain",
@@ -348,7 +205,7 @@ def evictions() -> Panel:
             low=0,
             colours={"evicted by the store": colours.BROWN},
             links=[links.to(links.STORE, links.CATEGORY)],
-            panel_links=[links.runbook("CacheEvictionsHurt")],
+            panel_links=[links.runbook("CacheEvictingWhileSlow")],
         ),
     )
 
@@ -363,27 +220,11 @@ def invalidations() -> Panel:
             "far more than changes: somebody invalidates too much at once; `api` and `admin` are people and programs.",
         ),
         [Query(summed(queries.rate(schema.INVALIDATIONS), queries.TRIGGER), "{{" + queries.TRIGGER + "}}")],
-        Look(unit="ops", low=0, colours=colours.of(colours.TRIGGERS), links=[_spans("Traces of this", schema.TRIGGER)]),
-    )
-
-
-def writes() -> Panel:
-    """What became of writes."""
-    return lines(
-        "Writes by result",
-        says(
-            "The category's writes per second by what became of them; `refused` ones were overtaken by an "
-            "invalidation.",
-            "all `stored`.",
-            "much `refused`: it is invalidated as fast as it is computed. `too_large`: the policy's `max_bytes`.",
-        ),
-        [Query(summed(queries.rate(schema.WRITES), queries.RESULT), "{{" + queries.RESULT + "}}")],
         Look(
-            unit="wps",
+            unit="ops",
             low=0,
-            stacked=True,
-            colours=colours.of(colours.WRITES),
-            panel_links=[links.runbook("CacheFencesRefuse")],
+            colours=colours.of(colours.TRIGGERS),
+            links=[links.traces("Traces of this", tags=answers.word_of(CHOSEN, schema.TRIGGER))],
         ),
     )
 

@@ -104,9 +104,6 @@ BREAKER: Mapping[BreakerState, str] = {
 
 QUANTILES: Mapping[str, str] = {"p50": SKY, "p95": BLUE, "p99": VIOLET}
 
-PARTS: Mapping[str, str] = {"cache": GREEN, "waiting": VIOLET, "computation": AMBER}
-"""What a run's time goes into."""
-
 
 def of(table: Mapping[str, str], names: Iterable[str] | None = None) -> dict[str, str]:
     """The part of a table for ``names``, as plain text; all of it when None."""

@@ -34,7 +34,7 @@ STORE_CPU = "redis_cpu_time_seconds_total"
 STORE_IN = "redis_net_input_bytes_total"
 STORE_OUT = "redis_net_output_bytes_total"
 STORE_UPTIME = "redis_uptime_seconds_total"
-STORE_LABELS = frozenset({"cmd", "percentile", "db", "server_address", "server_port", "state"})
+STORE_LABELS = frozenset({"cmd", "percentile", "db", "state"})
 
 # redis-py's own pool metrics.
 POOL_CONNECTIONS = "db_client_connection_count"
@@ -44,7 +44,6 @@ POOL_LABELS = frozenset({POOL_STATE})
 
 # The SDK's figures of itself.
 SDK_STARTED = "otel_sdk_span_started_total"
-SDK_SAMPLING = "otel_span_sampling_result"
 SDK_PROCESSED = "otel_sdk_processor_span_processed_total"
 SDK_SPANS_EXPORTED = "otel_sdk_exporter_span_exported_total"
 SDK_POINTS_EXPORTED = "otel_sdk_exporter_metric_data_point_exported_total"
@@ -52,7 +51,7 @@ SDK_QUEUE = "otel_sdk_processor_span_queue_size"
 SDK_QUEUE_CAPACITY = "otel_sdk_processor_span_queue_capacity"
 SDK_ERROR = "error_type"
 OVERFLOW = "otel_metric_overflow"
-SDK_LABELS = frozenset({SDK_SAMPLING, SDK_ERROR, OVERFLOW, "otel_component_type"})
+SDK_LABELS = frozenset({SDK_ERROR, OVERFLOW})
 
 # The Collector's figures of itself, as Prometheus scrapes them.
 COLLECTOR_JOB = "otel-collector"
@@ -69,32 +68,24 @@ COLLECTOR_QUEUE_CAPACITY = "otelcol_exporter_queue_capacity"
 COLLECTOR_MEMORY = "otelcol_process_memory_rss_bytes"
 COLLECTOR_DROPPED_EARLY = "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total"
 COLLECTOR_SCRAPE_ERRORS = "otelcol_scraper_errored_metric_points_total"
-COLLECTOR_LABELS = frozenset({"exporter", "receiver", "data_type"})
+COLLECTOR_LABELS = frozenset({"exporter"})
 
 # Prometheus's figures of itself.
-PROMETHEUS_JOB = "prometheus"
 PROMETHEUS_OUT_OF_ORDER = "prometheus_tsdb_out_of_order_samples_total"
 PROMETHEUS_OUT_OF_ORDER_KEPT = "prometheus_tsdb_head_out_of_order_samples_appended_total"
 PROMETHEUS_TOO_OLD = "prometheus_tsdb_too_old_samples_total"
 PROMETHEUS_EXEMPLARS = "prometheus_tsdb_exemplar_exemplars_appended_total"
-PROMETHEUS_SERIES = "prometheus_tsdb_head_series"
 UP = "up"
-SCRAPE_DURATION = "scrape_duration_seconds"
 
 LABELS = (
-    SPAN_LABELS
-    | STORE_LABELS
-    | POOL_LABELS
-    | SDK_LABELS
-    | COLLECTOR_LABELS
-    | {"job", "instance", "le", "__name__", "type"}
+    SPAN_LABELS | STORE_LABELS | POOL_LABELS | SDK_LABELS | COLLECTOR_LABELS | {"job", "instance", "le", "__name__"}
 )
 """Every label that is not an attribute of ours."""
 
 METRICS = frozenset(
     name
     for key, value in list(globals().items())
-    if key.isupper() and key not in ("SCRAPE_JOB", "COLLECTOR_JOB", "PROMETHEUS_JOB", "CLIENT", "FAILED", "OVERFLOW")
+    if key.isupper() and key not in ("SCRAPE_JOB", "COLLECTOR_JOB", "CLIENT", "FAILED", "OVERFLOW")
     for name in ((value,) if isinstance(value, str) else value if isinstance(value, tuple) else ())
 )
 """Every name above that a query may select."""

@@ -59,12 +59,12 @@ class Look:
 
     Args:
         unit: Grafana's word.
-        colours: fixed, by the name of a series.
+        colours: fixed, by the name of a series, or by a pattern between slashes.
         up_to: what the axis shows at least, so that a flat 0 is not drawn on a scale of 100.
         thresholds: value and colour, the first without a value.
         words: text and colour of certain values.
         empty: what stands where there is no value.
-        dashed: names of series that are drawn dashed.
+        dashed: names or patterns of series that are drawn dashed.
         links: on the values.
         panel_links: in the panel's corner.
         right: a table beside the plot instead of a list below it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from grafana_foundation_sdk.builders import barchart as build_bars
@@ -28,7 +29,7 @@ def lines(title: str, description: str, queries: Sequence[Query], look: Look) ->
     """Lines over time, or areas on top of each other."""
     made = build_series.Panel()
     made.legend(_legend(look)).tooltip(_tooltip())
-    made.line_width(1 if look.stacked else 2).fill_opacity(55 if look.stacked else 0)
+    made.line_width(0 if look.stacked else 2).fill_opacity(75 if look.stacked else 0)
     made.show_points(common.VisibilityMode.AUTO).point_size(5).span_nulls(False)
     made.gradient_mode(common.GraphGradientMode.NONE).line_interpolation(common.LineInterpolation.LINEAR)
     made.draw_style(common.GraphDrawStyle.LINE).axis_placement(common.AxisPlacement.AUTO).axis_label(look.axis)
@@ -46,13 +47,15 @@ def lines(title: str, description: str, queries: Sequence[Query], look: Look) ->
 def stat(title: str, description: str, queries: Sequence[Query], look: Look) -> Panel:
     """One figure, coloured by its thresholds or words."""
     made = build_stat.Panel()
-    spark = common.BigValueGraphMode.AREA if queries[0].at == "range" else common.BigValueGraphMode.NONE
-    made.graph_mode(spark).color_mode(common.BigValueColorMode.VALUE).justify_mode(common.BigValueJustifyMode.AUTO)
+    # no sparkline: on a tile it runs behind the figure, and the lines are below
+    made.graph_mode(common.BigValueGraphMode.NONE).color_mode(common.BigValueColorMode.VALUE).justify_mode(
+        common.BigValueJustifyMode.AUTO
+    )
     made.text_mode(common.BigValueTextMode.VALUE if len(queries) == 1 else common.BigValueTextMode.VALUE_AND_NAME)
     made.orientation(common.VizOrientation.AUTO).wide_layout(True)
     made.text(build_common.VizTextDisplayOptions().value_size(36))
     made.reduce_options(build_common.ReduceDataOptions().calcs(["last"]).fields("").values(False))
-    return _finished(made, title, description, queries, look)
+    return _finished(made, title, description, [replace(query, at="instant") for query in queries], look)
 
 
 def timeline(title: str, description: str, queries: Sequence[Query], look: Look) -> Panel:
@@ -194,12 +197,16 @@ def _finished(made: Any, title: str, description: str, queries: Sequence[Query],
     if look.decimals is not None:
         made.decimals(look.decimals)
     by_value = bool(look.thresholds or look.words) and not isinstance(made, build_series.Panel)
-    mode = dashboard.FieldColorModeId.THRESHOLDS if by_value else dashboard.FieldColorModeId.PALETTE_CLASSIC_BY_NAME
+    modes = dashboard.FieldColorModeId
+    # by name, a category that the table does not have keeps its colour; side by side, neighbours differ more
+    palette = modes.PALETTE_CLASSIC_BY_NAME if look.colours else modes.PALETTE_CLASSIC
+    mode = modes.THRESHOLDS if by_value else palette
     made.color_scheme(build.FieldColor().mode(mode))
     steps = [dashboard.Threshold(value, colour) for value, colour in look.thresholds or [(None, colours.GOOD)]]
     made.thresholds(build.ThresholdsConfig().mode(dashboard.ThresholdsMode.ABSOLUTE).steps(steps))
     for name in dict.fromkeys([*look.colours, *look.dashed]):
-        made.override_by_name(name, _series_properties(name, look))
+        override = made.override_by_regexp if name.startswith("/") else made.override_by_name
+        override(name, _series_properties(name, look))
     panel = made.build()
     panel.field_config.defaults.links = [link.as_json() for link in look.links] or None
     panel.links = _as_json(look.panel_links)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from dashboards.source import colours, foreign, links, queries, variables
+from dashboards.source import colours, foreign, links, queries, run_time, variables
 from dashboards.source.layout import Board, Shelf
 from dashboards.source.looks import Column, Look, Query, ratio, says
 from dashboards.source.panels import Panel, heat, lines, slow_traces, stat
-from dashboards.source.queries import CATEGORY, RANGE, RATE, one_of, span_named, spans, summed
+from dashboards.source.queries import RANGE, RATE, one_of, spans, summed
+from dashboards.source.run_time import COUNT, RUN, of_runs, runs
 from telemetry import schema
 from telemetry.vocabulary import Outcome
-
-RUN = span_named(schema.RUN_SPAN)
-COUNT, SUM = f"{foreign.SPAN_DURATION}_count", f"{foreign.SPAN_DURATION}_sum"
-RUNS_ONLY = f"and on (job) {foreign.SPAN_CALLS}{queries.selected(RUN, process=False)}"
-"""Of services that run workflows: what an API does beside them is no part of a run."""
 
 
 def board() -> Board:
@@ -25,7 +21,7 @@ def board() -> Board:
         [
             Shelf(4, [(4, count()), (4, median()), (4, slow()), (4, failed()), (4, hit_rate()), (4, lookups())]),
             Shelf(10, [(12, durations()), (12, slowest())]),
-            Shelf(9, [(12, shares()), (12, nodes())], "Where the time of a run goes"),
+            Shelf(9, [(12, run_time.shares()), (12, run_time.nodes())], "Where the time of a run goes"),
             Shelf(
                 9, [(8, hit_rate_over_time()), (8, lookups_over_time()), (8, quantiles())], "What the cache did for it"
             ),
@@ -34,17 +30,9 @@ def board() -> Board:
     )
 
 
-def _runs(part: str, *matchers: str, window: str = RATE) -> str:
-    return summed(spans(part, RUN, *matchers, window=window))
-
-
 def _quantile(share: float, window: str = RATE) -> str:
     chosen = queries.selected(RUN, process=False)
     return f"histogram_quantile({share:g}, {queries.buckets(foreign.SPAN_DURATION, chosen, window=window)})"
-
-
-def _of_runs(expr: str, *by: str) -> str:
-    return summed(f"{expr} {RUNS_ONLY}", *by)
 
 
 def count() -> Panel:
@@ -56,7 +44,7 @@ def count() -> Panel:
             "as many as the workflow should do.",
             "none: does the workflow run? Is its service chosen above?",
         ),
-        [Query(summed(f"increase({COUNT}{queries.selected(RUN, process=False)}[{RANGE}])"), "runs", at="instant")],
+        [Query(summed(f"increase({COUNT}{queries.selected(RUN, process=False)}[{RANGE}])"), "runs")],
         Look(unit="short", decimals=0, thresholds=[(None, colours.BLUE)], empty="no runs"),
     )
 
@@ -70,7 +58,7 @@ def median() -> Panel:
             "steady; after a change of files it rises until the cache is warm again.",
             "see where the time goes, below, then open a slow run.",
         ),
-        [Query(_quantile(0.5, RANGE), "p50", at="instant")],
+        [Query(_quantile(0.5, RANGE), "p50")],
         Look(unit="s", decimals=1, thresholds=[(None, colours.BLUE)], empty="no runs"),
     )
 
@@ -84,7 +72,7 @@ def slow() -> Panel:
             "the duration of a run that must compute everything.",
             "above that, runs wait: for the store, for a model, for each other.",
         ),
-        [Query(_quantile(0.95, RANGE), "p95", at="instant")],
+        [Query(_quantile(0.95, RANGE), "p95")],
         Look(unit="s", decimals=1, thresholds=[(None, colours.BLUE)], empty="no runs"),
     )
 
@@ -101,7 +89,7 @@ def failed() -> Panel:
             "0 %.",
             "open one from the table: its failed span is red.",
         ),
-        [Query(f"1 - {queries.ratio(summed(well), summed(every))}", "failed", at="instant")],
+        [Query(f"1 - {queries.ratio(summed(well), summed(every))}", "failed")],
         ratio(
             decimals=1, empty="no runs", thresholds=[(None, colours.GOOD), (0.001, colours.WARN), (0.05, colours.BAD)]
         ),
@@ -111,7 +99,7 @@ def failed() -> Panel:
 def _hit_rate(window: str) -> str:
     hits = queries.rate_of_all(schema.REQUESTS, one_of(queries.OUTCOME, [Outcome.HIT]), window=window)
     whole = queries.rate_of_all(schema.REQUESTS, one_of(queries.OUTCOME, queries.ANSWERED), window=window)
-    return queries.ratio(_of_runs(hits), _of_runs(whole))
+    return queries.ratio(of_runs(hits), of_runs(whole))
 
 
 def hit_rate() -> Panel:
@@ -123,14 +111,14 @@ def hit_rate() -> Panel:
             "above 80 %: a run finds most of what earlier ones computed.",
             "the overview says which category misses and why.",
         ),
-        [Query(_hit_rate(RANGE), "hit rate", at="instant")],
+        [Query(_hit_rate(RANGE), "hit rate")],
         ratio(decimals=1, thresholds=[(None, colours.BAD), (0.5, colours.WARN), (0.8, colours.GOOD)]),
     )
 
 
 def lookups() -> Panel:
     """Lookups of a run."""
-    asked = _of_runs(queries.rate_of_all(schema.REQUESTS, window=RANGE))
+    asked = of_runs(queries.rate_of_all(schema.REQUESTS, window=RANGE))
     return stat(
         "Lookups of a run",
         says(
@@ -138,7 +126,7 @@ def lookups() -> Panel:
             "steady for the same folder and questions.",
             "a rise without more files: something is asked for again and again within a run.",
         ),
-        [Query(queries.ratio(asked, _runs(COUNT, window=RANGE)), "lookups", at="instant")],
+        [Query(queries.ratio(asked, runs(COUNT, window=RANGE)), "lookups")],
         Look(unit="short", decimals=1, thresholds=[(None, colours.BLUE)], empty="no runs"),
     )
 
@@ -194,83 +182,6 @@ def slowest() -> Panel:
     )
 
 
-def shares() -> Panel:
-    """Cache, waiting, computation."""
-    whole = _runs(SUM)
-    own = _of_runs(queries.rate_of_all(schema.OVERHEAD))
-    waiting = summed(f"{spans(SUM, span_named(schema.WAIT_SPAN.name))} {RUNS_ONLY}")
-    computing = summed(f"{spans(SUM, span_named(schema.COMPUTE_SPAN.name))} {RUNS_ONLY}", foreign.SPAN_NAME)
-    named = f'label_replace({computing}, "{CATEGORY}", "$1", "{foreign.SPAN_NAME}", "{_captured()}")'
-    return lines(
-        "Share of a run",
-        says(
-            "Of the time of all runs: what the cache itself took, what was spent waiting for another's computation, "
-            "and "
-            "the computations of each category. A computation contains those that it calls (a context's build calls "
-            "tools), so these lines are not to be added up. A share above 100 % means callers in parallel.",
-            "the cache near 0 %, waiting 0 %, and computations falling as the cache gets warm.",
-            "cache above some percent: the store is slow. Waiting: a hot key. A computation: its category misses; "
-            "see why.",
-        ),
-        [
-            Query(queries.ratio(own, whole), "cache"),
-            Query(queries.ratio(waiting, whole), "waiting"),
-            Query(
-                f"{named} / ignoring ({foreign.SPAN_NAME}, {CATEGORY}) group_left () ({whole} > 0)",
-                "computation: {{" + CATEGORY + "}}",
-            ),
-        ],
-        Look(
-            unit="percentunit",
-            low=0,
-            right=True,
-            calcs=["lastNotNull", "mean"],
-            empty="no runs",
-            colours={
-                "cache": colours.RED,
-                "waiting": colours.GREY,
-                **{f"computation: {name}": colour for name, colour in colours.CATEGORIES.items()},
-            },
-            panel_links=[links.runbook("CacheStampede")],
-        ),
-    )
-
-
-def _captured() -> str:
-    """A pattern whose group is the category in the name of a computation's span."""
-    head = schema.COMPUTE_SPAN.name.partition("{")[0].replace(".", "[.]")
-    return f"{head}(.+)"
-
-
-def nodes() -> Panel:
-    """Mean time of each node, on top of each other."""
-    chosen = span_named(schema.WORKFLOW_NODE_SPAN.name)
-    spent = summed(spans(SUM, chosen), foreign.SPAN_NAME)
-    return lines(
-        "Time of each node in a run",
-        says(
-            "Mean seconds that a run spends in each of its nodes, on top of each other: the height is a whole run.",
-            "`embed` and `tools` small while the cache is warm.",
-            "the node that grew is where to look; open a slow run and go down its branch.",
-        ),
-        [
-            Query(
-                f"{spent} / ignoring ({foreign.SPAN_NAME}) group_left () ({_runs(COUNT)} > 0)",
-                "{{" + foreign.SPAN_NAME + "}}",
-            )
-        ],
-        Look(
-            unit="s",
-            low=0,
-            stacked=True,
-            right=True,
-            calcs=["lastNotNull", "mean"],
-            empty="no runs",
-            links=[links.traces("Traces of this node", operation="${__field.labels." + foreign.SPAN_NAME + "}")],
-        ),
-    )
-
-
 def hit_rate_over_time() -> Panel:
     """Hit rate of runs over time."""
     return lines(
@@ -284,14 +195,14 @@ def hit_rate_over_time() -> Panel:
         ratio(
             colours={"hit rate": colours.GREEN},
             calcs=["lastNotNull", "min"],
-            panel_links=[links.runbook("CacheHitRatioLow")],
+            panel_links=[links.runbook("CacheHitRatioBurning")],
         ),
     )
 
 
 def lookups_over_time() -> Panel:
     """Lookups of a run by outcome."""
-    asked = _of_runs(queries.rate_of_all(schema.REQUESTS), queries.OUTCOME)
+    asked = of_runs(queries.rate_of_all(schema.REQUESTS), queries.OUTCOME)
     return lines(
         "Lookups of a run by outcome",
         says(
@@ -301,7 +212,7 @@ def lookups_over_time() -> Panel:
         ),
         [
             Query(
-                f"{asked} / ignoring ({queries.OUTCOME}) group_left () ({_runs(COUNT)} > 0)",
+                f"{asked} / ignoring ({queries.OUTCOME}) group_left () ({runs(COUNT)} > 0)",
                 "{{" + queries.OUTCOME + "}}",
             )
         ],

@@ -388,3 +388,9 @@ def test_queries_are_given_with_any_values() -> None:
     assert any("offset 2m" in expr for expr in exprs)
     assert any("[45s]" in expr for expr in exprs)
     assert not any("[1m]" in expr for expr in exprs)
+
+
+def test_no_foreign_name_is_left_over() -> None:
+    """Every name in ``foreign`` is asked for by a query: what nobody asks for, nobody checks."""
+    asked = " ".join(one.expr for one in ASKED)
+    assert [name for name in sorted(foreign.METRICS) if name not in asked] == []
