@@ -6,7 +6,8 @@ on Grafana's dark and light backgrounds alike. A category that an application re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from telemetry.vocabulary import (
     ALL,
@@ -105,6 +106,6 @@ BREAKER: Mapping[BreakerState, str] = {
 QUANTILES: Mapping[str, str] = {"p50": SKY, "p95": BLUE, "p99": VIOLET}
 
 
-def of(table: Mapping[str, str], names: Iterable[str] | None = None) -> dict[str, str]:
-    """The part of a table for ``names``, as plain text; all of it when None."""
-    return {str(name): table[name] for name in (table if names is None else names)}
+def of(table: Mapping[Any, str]) -> dict[str, str]:
+    """A table with its words as plain text."""
+    return {str(word): colour for word, colour in table.items()}

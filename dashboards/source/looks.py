@@ -99,10 +99,10 @@ class Column:
     """A column of a table.
 
     Args:
-        field: its name in the data.
+        source: its name in the data.
         properties: Grafana's field options, by id.
     """
 
-    field: str
+    source: str
     title: str
     properties: Mapping[str, object] = field(default_factory=dict)

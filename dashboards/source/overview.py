@@ -120,7 +120,7 @@ def by_category() -> Panel:
         "color": {"mode": "thresholds"},
         "thresholds": {
             "mode": "absolute",
-            "steps": [{"color": colours.GOOD, "value": None}, {"color": colours.BAD, "value": 0.0001}],
+            "steps": [{"color": colours.GOOD, "value": None}, {"color": colours.BAD, "value": 0.5}],
         },
     }
     share = {"min": 0, "max": 1, "decimals": 1}
@@ -134,19 +134,21 @@ def by_category() -> Panel:
         figure("B", "Latest window", "percentunit", **share),
         figure("C", "Window before", "percentunit", **share),
         figure("D", "Lookups", "reqps", decimals=2),
-        figure("E", "Stale", "reqps", decimals=2),
-        figure("F", "Errors", "reqps", decimals=2, **trouble_colours),
-        figure("G", "Writes refused", "wps", decimals=2),
+        figure("E", "Stale answers", "short", decimals=0),
+        figure("F", "Errors", "short", decimals=0, **trouble_colours),
+        figure("G", "Writes refused", "short", decimals=0),
         figure("H", "Net time saved", "s", decimals=1),
     ]
-    stale = queries.rate(schema.REQUESTS, one_of(queries.OUTCOME, [Outcome.STALE]), window=RANGE)
-    refusals = queries.rate(schema.WRITES, one_of(queries.RESULT, [WriteResult.REFUSED]), window=RANGE)
+    stale = queries.total(schema.REQUESTS, one_of(queries.OUTCOME, [Outcome.STALE]))
+    refusals = queries.total(schema.WRITES, one_of(queries.RESULT, [WriteResult.REFUSED]))
     return table(
         "Categories",
         says(
-            "Each category over all of the time shown: hit rate, the latest $before (latest window) beside the "
-            "$before before it, traffic per "
-            "second, and the seconds that it saved net of what it cost.",
+            "Each category over all of the time shown: its hit rate, that of the last $before (latest window) and of "
+            "the "
+            "$before before, lookups per second, numbers of stale answers, errors and refused writes, and the time "
+            "that "
+            "it saved net of what it cost.",
             "no errors, few refusals, a saving above 0.",
             "click a category's name. An empty field: no lookups, hence no rate.",
         ),
@@ -155,10 +157,10 @@ def by_category() -> Panel:
             Query(now, "", at=at),
             Query(then, "", at=at),
             Query(f"{summed(queries.rate(schema.REQUESTS, window=RANGE), CATEGORY)} > 0", "", at=at),
-            Query(summed(stale, CATEGORY), "", at=at),
-            Query(summed(queries.rate(schema.ERRORS, window=RANGE), CATEGORY), "", at=at),
-            Query(summed(refusals, CATEGORY), "", at=at),
-            Query(queries.net_saved(CATEGORY, window=RANGE), "", at=at),
+            Query(queries.in_use(summed(stale, CATEGORY)), "", at=at),
+            Query(queries.in_use(summed(queries.total(schema.ERRORS), CATEGORY)), "", at=at),
+            Query(queries.in_use(summed(refusals, CATEGORY)), "", at=at),
+            Query(queries.in_use(queries.net_saved(CATEGORY, window=RANGE)), "", at=at),
         ],
         columns,
         Look(unit="short"),

@@ -118,8 +118,8 @@ def table(
                 options={
                     "excludeByName": {"Time": True},
                     "includeByName": {},
-                    "indexByName": {column.field: number for number, column in enumerate(columns)},
-                    "renameByName": {column.field: column.title for column in columns},
+                    "indexByName": {column.source: number for number, column in enumerate(columns)},
+                    "renameByName": {column.source: column.title for column in columns},
                 },
             ),
         ]
@@ -170,7 +170,7 @@ def slow_traces(
     made.sort_by([build_common.TableSortByFieldState().display_name(sort).desc(True)])
     for column in columns:
         made.override_by_name(
-            column.field,
+            column.source,
             [dashboard.DynamicConfigValue(id_val=key, value=value) for key, value in column.properties.items()],
         )
     panel = made.build()
@@ -207,8 +207,9 @@ def _finished(made: Any, title: str, description: str, queries: Sequence[Query],
     for name in dict.fromkeys([*look.colours, *look.dashed]):
         override = made.override_by_regexp if name.startswith("/") else made.override_by_name
         override(name, _series_properties(name, look))
-    panel = made.build()
-    panel.field_config.defaults.links = [link.as_json() for link in look.links] or None
+    panel: Panel = made.build()
+    if panel.field_config is not None:
+        panel.field_config.defaults.links = _as_json(look.links)
     panel.links = _as_json(look.panel_links)
     return panel
 

@@ -225,7 +225,8 @@ def quantiles() -> Panel:
     return lines(
         "Duration of runs by quantile",
         says(
-            "p50, p95 and p99 of the duration of a run. Points are traces.",
+            "p50, p95 and p99 of the duration of a run; what took longer than 10 s is drawn at 10 s. Points are "
+            "traces.",
             "p99 not much above the duration of a cold run.",
             "open a point of the p99 line: it is a run that took that long.",
         ),

@@ -147,7 +147,6 @@ def overflow() -> Panel:
         Look(
             unit="short",
             low=0,
-            decimals=0,
             empty="no data",
             colours={"told apart": colours.GREEN, "true": colours.RED},
             panel_links=[links.runbook("CacheMetricsOverflowing")],
