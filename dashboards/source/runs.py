@@ -149,11 +149,11 @@ def durations() -> Panel:
 
 def slowest() -> Panel:
     """The slow ones, one by one."""
-    link = {
-        "title": "Open in Jaeger",
-        "url": f"{links.JAEGER_UI}/trace/${{__value.raw}}",
-        "targetBlank": True,
-    }
+    here = {"datasourceName": "Jaeger", "datasourceUid": "jaeger", "query": {"query": "${__value.raw}"}}
+    opens = [
+        {"title": "Open beside this page", "url": "", "internal": here},
+        {"title": "Open in Jaeger", "url": f"{links.JAEGER_UI}/trace/${{__value.raw}}", "targetBlank": True},
+    ]
     return slow_traces(
         "Runs slower than $slow",
         says(
@@ -173,7 +173,7 @@ def slowest() -> Panel:
             "limit": 100,
         },
         [
-            Column("Trace ID", "Trace ID", {"links": [link], "custom.width": 290}),
+            Column("Trace ID", "Trace ID", {"links": opens, "custom.width": 290}),
             Column("Trace name", "Trace name", {"custom.width": 240}),
             Column("Start time", "Start time", {"custom.width": 170}),
             Column("Duration", "Duration", {"unit": "µs", "decimals": 1}),
