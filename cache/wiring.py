@@ -120,8 +120,8 @@ def _engine(
     settings: Settings, policies: Iterable[Policy], recorder: Recorder, clock: Clock, store: Store | AsyncStore
 ) -> Engine:
     table = PolicyTable(policies).with_ttls(settings.category_ttls())
-    for name in table:
-        recorder.register_category(name)
+    for name, policy in table.items():
+        recorder.register_category(name, policy.ttl_s)
     engine = Engine(
         recorder=recorder,
         clock=clock,
