@@ -23,6 +23,7 @@ def serve(settings: Settings, host: str, port: int, rehearsal: Callable[[], None
 
         import telemetry
         from cache.api import create_app
+        from cache.api.protocol import ProblemProtocol
         from cache.async_layer import AsyncCache
         from cache.metrics import get_metrics
         from telemetry.provider import instrument_fastapi
@@ -41,6 +42,8 @@ def serve(settings: Settings, host: str, port: int, rehearsal: Callable[[], None
             app,
             host=host,
             port=port,
+            http=ProblemProtocol,
+            ws="none",
             log_config=None,
             access_log=False,
             server_header=False,

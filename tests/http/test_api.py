@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,38 @@ def test_every_field_is_documented(api: httpx.Client) -> None:
     for path in document["paths"].values():
         for operation in path.values():
             assert operation["description"]
+
+
+def answer_to(api: httpx.Client, data: bytes) -> httpx.Response:
+    """What the server sends to these bytes, until it closes the connection."""
+    with socket.create_connection(("127.0.0.1", httpx.URL(str(api.base_url)).port or 80), 5) as raw:
+        raw.sendall(data)
+        with HTTPResponse(raw) as found:
+            found.begin()
+            return httpx.Response(found.status, headers=found.getheaders(), content=found.read())
+
+
+NO_HTTP = (
+    b"\x00\xff\r\n\r\n",
+    b"GET /live HTTP/1.1\r\n\r\n",
+    b"GET /live HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a\x00b\r\n\r\n",
+    b"GET /live HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + b"a" * (1 << 16),
+    b"POST /live HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+    b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
+)
+
+
+@pytest.mark.parametrize("data", NO_HTTP, ids=range(len(NO_HTTP)))
+def test_what_is_no_http_is_a_problem_too(data: bytes, api: httpx.Client) -> None:
+    """Garbage, no host, NUL, a head without end, a negative length: the server itself answers in the one language."""
+    problem(answer_to(api, data), 400, "bad_request")
+
+
+def test_an_upgrade_is_not_taken(api: httpx.Client) -> None:
+    """A websocket's request is answered as the plain one that it is, whatever is installed."""
+    head = b"GET /live HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+    assert answer_to(api, head).status_code == 200
 
 
 def test_a_broken_request_harms_nobody(api: httpx.Client) -> None:
