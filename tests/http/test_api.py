@@ -139,6 +139,12 @@ def test_wrong_methods_and_paths_are_problems(api: httpx.Client) -> None:
     problem(api.post("/cache/metrics"), 405, "method_not_allowed")
 
 
+def test_nobody_is_sent_to_another_host(api: httpx.Client) -> None:
+    """A slash too many is not found, rather than a redirect to the host that the request names."""
+    for path in ("/cache/health/", "/live%2f"):
+        problem(api.get(path, headers={"Host": "evil.example"}), 404, "not_found")
+
+
 def test_a_large_body_is_not_read(api: httpx.Client) -> None:
     """A body that nobody asked for does no harm."""
     answer = api.post("/cache/invalidate", params={"pattern": "context:x"}, headers=AUTH, content=b"x" * (8 << 20))
