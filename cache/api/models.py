@@ -50,6 +50,10 @@ class Metrics(BaseModel):
     deletes: int = Field(description="Keys removed by delete; invalidations stand apart.")
     errors: int = Field(description="Operations that met trouble with the store.")
     categories: dict[str, CategoryMetrics] = Field(description="The categories that have seen an operation.")
+    invalidations: int = Field(description="Scopes and patterns made invalid.")
+    seconds_avoided: float = Field(description="Seconds of computation that the hits saved.")
+    seconds_spent: float = Field(description="Seconds that the cache itself cost.")
+    telemetry_dropped: int = Field(description="Events that could not be recorded as they should.")
     scope: str = Field(description="`process`: the figures of the process that answers.")
     process: int = Field(description="Its process id.")
     workers: int = Field(description="How many processes the figures are of.")
@@ -67,6 +71,11 @@ class Health(BaseModel):
     message: str = Field(description="The same in words.")
     hits: int | None = Field(None, description="The server's keyspace hits, server-wide; absent unless connected.")
     misses: int | None = Field(None, description="The server's keyspace misses; absent unless connected.")
+    server: str | None = Field(None, description="`valkey` or `redis`; absent unless connected.")
+    version: str | None = Field(None, description="The server's version; absent unless connected.")
+    memory_bytes: int | None = Field(None, description="Bytes that the server uses; absent unless connected.")
+    evicted_keys: int | None = Field(None, description="Keys that the server evicted; absent unless connected.")
+    breaker: str | None = Field(None, description="State of the store's breaker: closed, half_open or open.")
 
 
 class Invalidated(BaseModel):

@@ -225,6 +225,19 @@ def test_an_upgrade_is_not_taken(api: httpx.Client) -> None:
     assert answer_to(api, head).status_code == 200
 
 
+def test_nothing_is_answered_that_is_not_documented(api: httpx.Client) -> None:
+    """Every field of the answers stands in the OpenAPI document."""
+    schemas = api.get("/openapi.json").json()["components"]["schemas"]
+    api.post("/cache/invalidate", params={"pattern": "context:x"}, headers=AUTH)
+    metrics = api.get("/cache/metrics").json()
+    answers = {"Metrics": metrics, "CategoryMetrics": metrics["categories"]["context"]}
+    answers["Health"] = api.get("/cache/health").json()
+    answers["Explained"] = api.get("/cache/explain", params={"category": "prompt", "key": "x"}, headers=AUTH).json()
+
+    bare = {name: sorted(found.keys() - schemas[name]["properties"].keys()) for name, found in answers.items()}
+    assert bare == dict.fromkeys(answers, [])
+
+
 def test_a_broken_request_harms_nobody(api: httpx.Client) -> None:
     """Garbage, a huge header and a client that leaves half-way: the next request is answered."""
     port = httpx.URL(str(api.base_url)).port
