@@ -88,6 +88,38 @@ def test_explain(api: httpx.Client, server: EmbeddedServer) -> None:
     problem(api.get("/cache/explain", params={"category": "context", "key": "x"}, headers=AUTH), 422, "key")
 
 
+def test_a_key_is_what_its_text_says(api: httpx.Client, server: EmbeddedServer) -> None:
+    """A large integer is itself and no float; what is no key is refused; JSON beyond all depth is text."""
+    with Cache.from_url(server.url, read_deadline=2, write_deadline=2) as cache:
+        cache.set("prompt", 2**64, "an integer")
+
+    def explain(key: str) -> httpx.Response:
+        return api.get("/cache/explain", params={"category": "prompt", "key": key}, headers=AUTH)
+
+    assert explain(str(2**64)).json()["outcome"] == "hit"
+    assert explain("[" * 2000).json()["outcome"] == "miss"
+    for key in ("NaN", '"\\ud800"'):
+        problem(explain(key), 422, "key")
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("pattern=context:once:*&dryrun=true", "unknown_parameter"),
+        ("pattern=context:once:*&pattern=prompt:*", "doubled_parameter"),
+    ],
+)
+def test_a_query_that_may_mean_something_else_deletes_nothing(
+    query: str, code: str, api: httpx.Client, server: EmbeddedServer
+) -> None:
+    """A misspelt dry_run or a second pattern is refused."""
+    with Cache.from_url(server.url, read_deadline=2, write_deadline=2) as cache:
+        cache.set("context", ("once", 1), "x")
+        problem(api.post(f"/cache/invalidate?{query}", headers=AUTH), 422, code)
+
+        assert cache.get("context", ("once", 1)) == "x"
+
+
 def test_without_a_token_the_door_is_closed(orphan: httpx.Client) -> None:
     """No token in the settings: 403, whatever is sent."""
     for headers in ({}, AUTH):
