@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import urllib.request
 from collections.abc import Sequence
+from http.client import HTTPException
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,9 @@ from cache.settings import Settings
 
 OK, FAILED, WRONG_USE = 0, 1, 2
 """Exit codes: done; it failed or something is wrong; the command line is wrong."""
+
+LARGEST_ANSWER = 16 << 20
+"""Bytes of figures; more are none."""
 
 _EXAMPLES = {
     "demo": "glasscache demo\n  glasscache demo ./docs --json\n  glasscache demo --serve",
@@ -72,22 +77,37 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _port(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= 65535:
-        raise ValueError(text)
-    return number
+    if not (text.isascii() and text.isdecimal() and int(text[:6]) <= 65535):
+        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
+    return int(text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     arguments = parser().parse_args(argv)
     try:
-        return int(_COMMANDS[arguments.command](arguments))
+        code = int(_COMMANDS[arguments.command](arguments))
+        sys.stdout.flush()
+    except OSError as error:
+        return _cut_short(error)
     except (CacheError, ValueError) as error:
         print(f"glasscache: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         return 130
+    return code
+
+
+def _cut_short(error: OSError) -> int:
+    """The end when nothing more can be written or read; a reader that left, as ``head`` does, is told nothing."""
+    if not isinstance(error, BrokenPipeError):
+        print(f"glasscache: {error}", file=sys.stderr)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # or the interpreter would try once more at its end, and complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return FAILED
 
 
 def _show(arguments: argparse.Namespace, data: Any, text: str) -> None:
@@ -135,15 +155,13 @@ def _stats(arguments: argparse.Namespace) -> int:
         raise ValueError("--url begins with http:// or https://")
     try:
         with urllib.request.urlopen(f"{arguments.url.rstrip('/')}/cache/metrics", timeout=5) as answer:  # noqa: S310
-            summary = json.load(answer)
-    except (OSError, ValueError) as error:
-        print(f"glasscache: {arguments.url} does not answer ({type(error).__name__}); is it served?", file=sys.stderr)
+            summary = json.loads(answer.read(LARGEST_ANSWER))
+        text = terminal.figures(summary)
+    except (OSError, HTTPException, ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
+        place, why = arguments.url.rpartition("@")[2], type(error).__name__
+        print(f"glasscache: {place} does not answer as glasscache ({why}); is it served there?", file=sys.stderr)
         return FAILED
-    head = (
-        f"{summary['total_requests']} requests, {summary['hit_rate']} hits, {summary['sets']} sets, "
-        f"{summary['deletes']} deletes, {summary['errors']} errors\n"
-    )
-    _show(arguments, summary, f"{head}\n{terminal.categories(summary)}" if summary["categories"] else head)
+    _show(arguments, summary, text)
     return OK
 
 
@@ -159,7 +177,7 @@ def read_key(category: str, parts: Sequence[str]) -> Any:
 def _value(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -172,13 +190,16 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _invalidate(arguments: argparse.Namespace) -> int:
+    if arguments.tag and arguments.dry_run:
+        print("glasscache: a tag's keys cannot be counted: use --pattern with --dry-run", file=sys.stderr)
+        return WRONG_USE
     with Cache.from_settings() as cache:
         categories = list(cache.policies) if arguments.all else arguments.category
         if not (arguments.tag or categories or arguments.pattern):
             print("glasscache: nothing to invalidate: give --tag, --category, --pattern or --all", file=sys.stderr)
             return WRONG_USE
         done: dict[str, int] = {}
-        if arguments.tag and not arguments.dry_run:
+        if arguments.tag:
             done["tags"] = cache.invalidate(tags=arguments.tag)
         for category in categories:
             prefix = cache.policies[category].prefix
@@ -189,12 +210,14 @@ def _invalidate(arguments: argparse.Namespace) -> int:
             )
         if arguments.pattern:
             done[arguments.pattern] = cache.invalidate(pattern=arguments.pattern, dry_run=arguments.dry_run)
-        failed = cache.pending or not cache.health()["connected"]
+        health = cache.health()
+        failed = cache.pending or not health["connected"]
     would = "would go" if arguments.dry_run else "invalidated"
     text = terminal.table(("what", would), [(name, str(n)) for name, n in done.items()])
     _show(arguments, {"invalidated": done, "dry_run": arguments.dry_run, "complete": not failed}, text)
     if failed:
-        print("glasscache: the store does not answer; nothing was invalidated", file=sys.stderr)
+        why = "the store did not answer" if health["connected"] else health["message"]
+        print(f"glasscache: {why}; not everything was invalidated", file=sys.stderr)
     return FAILED if failed else OK
 
 
