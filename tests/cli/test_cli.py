@@ -186,7 +186,9 @@ def test_a_reader_that_left_is_no_crash(unbuffered: str, url: str, monkeypatch: 
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_an_output_that_cannot_be_written_is_one_line(unbuffered: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_output_that_cannot_be_written_is_one_line(
+    unbuffered: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A full disk, a closed descriptor: code 1, and it is said once."""
     monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     with Path(os.devnull).open("rb") as closed:
@@ -204,6 +206,10 @@ WRONG_SETTINGS = (
     ("CACHE_READ_DEADLINE", "3"),
     ("CACHE_MAX_CONNECTIONS", "0"),
     ("CACHE_NAMESPACE", "a b"),
+    ("CACHE_API_TOKEN", "clé"),
+    ("CACHE_API_TOKEN", "two words"),
+    ("CACHE_API_TOKEN", "line\n"),
+    ("CACHE_API_TOKEN", "x" * 5000),
     ("REDIS_URL", "http://x"),
     ("REDIS_URL", "rediss://x?ssl_cert_reqs=none"),
 )
@@ -221,6 +227,19 @@ def test_a_wrong_setting_is_one_line(
     assert len(err.splitlines()) == 1
     assert variable in err
     assert "for example" in err
+
+
+def test_a_settings_file_that_is_no_text_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line, for the command and for the doctor."""
+    (tmp_path / ".env").write_bytes(b"CACHE_ENABLED=\xff\xfe")
+    monkeypatch.chdir(tmp_path)
+
+    code, out, err = run(capsys, "explain", "prompt", "x")
+    assert (code, out, len(err.splitlines())) == (1, "", 1)
+    assert ".env" in err and "for example" in err
+    assert "fail  settings" in run(capsys, "doctor")[1]
 
 
 def test_doctor_names_findings_and_cures(url: str, capsys: pytest.CaptureFixture[str]) -> None:
