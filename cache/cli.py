@@ -30,7 +30,7 @@ _EXAMPLES = {
     "  glasscache serve --workers 4 --metrics-port 9464",
     "traffic": "glasscache traffic\n  REDIS_URL=redis://localhost glasscache traffic ./docs --pace 0.2 --workers 2\n"
     "  glasscache traffic --pace 0 --runs 100 --json",
-    "stats": "glasscache stats\n  glasscache stats --url http://cache:8000 --json",
+    "stats": "glasscache stats\n  glasscache stats --fleet\n  glasscache stats --url http://cache:8000 --json",
     "explain": 'glasscache explain context task-1 5\n  glasscache explain tool read_file \'{"path": "a.txt"}\'',
     "invalidate": "glasscache invalidate --tag task:task-1\n"
     "  glasscache invalidate --pattern 'tool:read_file:*' --dry-run\n"
@@ -72,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
     _process_options(traffic)
     stats = command("stats", "Show the figures of a running API.")
     stats.add_argument("--url", default="http://127.0.0.1:8000", help="where it is served (default: %(default)s)")
+    stats.add_argument("--fleet", action="store_true", help="of all processes that share the store")
     explain = command("explain", "Show where a key is and why it would hit or miss.")
     explain.add_argument("category", help="context, embedding, tool, prompt or a registered one")
     explain.add_argument("key", nargs="+", help="what the key is made from; JSON where it is JSON, else text")
@@ -194,8 +195,9 @@ def _traffic(arguments: argparse.Namespace) -> int:
 def _stats(arguments: argparse.Namespace) -> int:
     if not arguments.url.startswith(("http://", "https://")):
         raise ValueError("--url begins with http:// or https://")
+    address = f"{arguments.url.rstrip('/')}/cache/metrics{'?scope=fleet' if arguments.fleet else ''}"
     try:
-        with urllib.request.urlopen(f"{arguments.url.rstrip('/')}/cache/metrics", timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen(address, timeout=5) as answer:  # noqa: S310
             summary = json.load(answer)
     except (OSError, ValueError) as error:
         print(f"glasscache: {arguments.url} does not answer ({type(error).__name__}); is it served?", file=sys.stderr)
@@ -204,6 +206,8 @@ def _stats(arguments: argparse.Namespace) -> int:
         f"{summary['total_requests']} requests, {summary['hit_rate']} hits, {summary['sets']} sets, "
         f"{summary['deletes']} deletes, {summary['errors']} errors\n"
     )
+    if arguments.fleet:
+        head += f"{terminal.fleet(summary)}\n"
     _show(arguments, summary, f"{head}\n{terminal.categories(summary)}" if summary["categories"] else head)
     return OK
 

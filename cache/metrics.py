@@ -120,34 +120,44 @@ class CacheMetrics:
 
     def summary(self) -> dict[str, Any]:
         """The JSON of ``GET /cache/metrics``: the specification's fields, and more beside them."""
-        window = self._window()
-        hits, misses = _by_category(window, Outcome.HIT), _by_category(window, Outcome.MISS)
-        seen = _seen(window)
-        names = [name for name in self._ledger.categories() if name in seen]
         return {
-            "total_requests": hits.total() + misses.total(),
-            "hits": hits.total(),
-            "misses": misses.total(),
-            "hit_rate": _percent(hits.total(), misses.total()),
-            "sets": _sets(window),
-            "deletes": window.deletes.total(),
-            "errors": window.errors.total(),
-            "categories": {name: _category(window, name, hits[name], misses[name]) for name in names},
-            "invalidations": window.invalidations.total(),
-            "seconds_avoided": sum(window.avoided_s.values(), 0.0),
-            "seconds_spent": sum(window.overhead_s.values(), 0.0),
-            "telemetry_dropped": window.dropped,
+            **summarise(self._window(), self._ledger.categories()),
             "scope": "process",
             "process": os.getpid(),
             "workers": 1,
             "complete": True,
-            "since": window.since,
         }
 
     def _window(self) -> Figures:
         now, baseline = self._ledger.figures(), self._baseline
         # a baseline from before a fork says nothing about the child
         return now if baseline is None or baseline.generation != now.generation else now.after(baseline)
+
+
+def summarise(figures: Figures, categories: Iterable[str]) -> dict[str, Any]:
+    """The JSON of any figures; whose they are is for the caller to add.
+
+    Args:
+        categories: in which order those with traffic are shown; further ones follow by name.
+    """
+    hits, misses = _by_category(figures, Outcome.HIT), _by_category(figures, Outcome.MISS)
+    seen = _seen(figures)
+    names = dict.fromkeys((*(name for name in categories if name in seen), *sorted(seen)))
+    return {
+        "total_requests": hits.total() + misses.total(),
+        "hits": hits.total(),
+        "misses": misses.total(),
+        "hit_rate": _percent(hits.total(), misses.total()),
+        "sets": _sets(figures),
+        "deletes": figures.deletes.total(),
+        "errors": figures.errors.total(),
+        "categories": {name: _category(figures, name, hits[name], misses[name]) for name in names},
+        "invalidations": figures.invalidations.total(),
+        "seconds_avoided": sum(figures.avoided_s.values(), 0.0),
+        "seconds_spent": sum(figures.overhead_s.values(), 0.0),
+        "telemetry_dropped": figures.dropped,
+        "since": figures.since,
+    }
 
 
 def _seen(figures: Figures) -> set[str]:

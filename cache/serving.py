@@ -81,6 +81,7 @@ def _work(worker: Worker, task: Serving) -> None:
         from cache.api import create_app
         from cache.api.server import run_server
         from cache.async_layer import AsyncCache
+        from cache.fleet import report
         from cache.metrics import get_metrics
         from cache.observing import observed
         from telemetry.provider import instrument_fastapi
@@ -94,6 +95,12 @@ def _work(worker: Worker, task: Serving) -> None:
         if task.rehearsal is not None:
             task.rehearsal()
         cache = AsyncCache.from_settings(settings)
-        app = create_app(cache, get_metrics(), token=settings.api_token.get_secret_value(), scrape=handle.scrape)
+        app = create_app(
+            cache,
+            get_metrics(),
+            token=settings.api_token.get_secret_value(),
+            scrape=handle.scrape,
+            fleet=report(settings),
+        )
         instrument_fastapi(app)
         run_server(app, task.listener, worker)

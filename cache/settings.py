@@ -24,6 +24,7 @@ _EXAMPLES = {
     "CACHE_MAX_CONNECTIONS": "64",
     "CACHE_TRUST_RESTARTS": "false",
     "CACHE_LOG_JSON": "true",
+    "CACHE_FLEET": "true",
 }
 
 _TTL_EXAMPLE = "3600"
@@ -60,7 +61,13 @@ class Settings(BaseSettings):
     max_connections: int = Field(64, ge=1, le=4096, validation_alias=_variable("CACHE_MAX_CONNECTIONS"))
     trust_restarts: bool = Field(False, validation_alias=_variable("CACHE_TRUST_RESTARTS"))
     log_json: bool = Field(False, validation_alias=_variable("CACHE_LOG_JSON"))
+    fleet: bool = Field(True, validation_alias=_variable("CACHE_FLEET"))
     ttls: dict[str, float] = Field(default_factory=dict, validation_alias=AliasChoices("ttls"))
+
+    @field_validator("default_ttl", "ttl_context", "ttl_embedding", "ttl_tool", "ttl_prompt", mode="before")
+    @classmethod
+    def _no_bool(cls, value: Any) -> Any:
+        return seconds(value) if isinstance(value, bool) else value
 
     @field_validator("default_ttl", "ttl_context", "ttl_embedding", "ttl_tool", "ttl_prompt")
     @classmethod

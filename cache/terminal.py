@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, TextIO
 
 PROMISED = (
@@ -93,6 +94,17 @@ def categories(summary: dict[str, Any]) -> str:
         "misses",
     )
     return table(head, rows)
+
+
+def fleet(summary: dict[str, Any]) -> str:
+    """Whose figures these are, how old, and what is missing."""
+    began = datetime.fromtimestamp(summary["since"], UTC).isoformat(sep=" ", timespec="seconds")
+    complete = "complete" if summary["complete"] else coloured("not complete", "warn")
+    text = (
+        f"{summary['processes']} processes, {summary['workers']} of them living, the oldest figures of these "
+        f"{seconds(summary['oldest_s'])} old; {complete} since {began}"
+    )
+    return f"{text}\n{summary['note']}" if summary["note"] else text
 
 
 def tree(rows: Sequence[dict[str, Any]], limit: int = 60) -> str:

@@ -54,6 +54,7 @@ def drive(task: Traffic, workers: int = 1) -> int:
 def _work(worker: Worker, task: Traffic) -> None:
     """One worker: telemetry, cache, model and a copy of the folder, made in its own process."""
     try:
+        from cache.fleet import report
         from cache.layer import Cache
         from cache.observing import observed
         from cache.workflow.counting import CountingCache, Counts
@@ -75,6 +76,7 @@ def _work(worker: Worker, task: Traffic) -> None:
     with (
         working_copy(task.folder or default_folder()) as copy,
         observed(settings, SERVICE, index=worker.index, metrics=task.metrics),
+        report(settings),
         Cache.from_settings(settings) as cache,
     ):
         worker.ready()

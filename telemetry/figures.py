@@ -1,13 +1,15 @@
-"""The numbers of a ledger, as plain data: to copy, and to subtract what was there before."""
+"""The numbers of a ledger, as plain data: to copy, to subtract what was there before, to add up over processes."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from telemetry.histogram import Histogram
 from telemetry.vocabulary import (
+    BREAKER_GAUGE,
     BreakerState,
     ErrorType,
     FlightScope,
@@ -37,6 +39,8 @@ class Figures:
     avoided_s: dict[str, float] = field(default_factory=dict)
     overhead_s: dict[str, float] = field(default_factory=dict)
     breakers: dict[str, BreakerState] = field(default_factory=dict)
+    ttls_s: dict[str, float] = field(default_factory=dict)
+    """What each registered category's policy promises, seconds: a setting, not a sum."""
     durations: dict[tuple[str, Outcome], Histogram] = field(default_factory=dict)
     computations: dict[str, Histogram] = field(default_factory=dict)
     sizes: dict[str, Histogram] = field(default_factory=dict)
@@ -52,10 +56,30 @@ class Figures:
         return Figures(**{part.name: _apart(getattr(self, part.name)) for part in fields(self)})
 
     def after(self, earlier: Figures) -> Figures:
-        """What was counted since ``earlier``; states of breakers are as they are now."""
+        """What was counted since ``earlier``; states of breakers and TTLs are as they are now."""
         parts = {part.name: _minus(getattr(self, part.name), getattr(earlier, part.name)) for part in fields(self)}
-        kept = {"breakers": dict(self.breakers), "since": earlier.since, "generation": self.generation}
+        kept = {
+            "breakers": dict(self.breakers),
+            "ttls_s": dict(self.ttls_s),
+            "since": earlier.since,
+            "generation": self.generation,
+        }
         return Figures(**(parts | kept))
+
+    def plus(self, other: Figures) -> Figures:
+        """What both counted, since the earlier of the two began; a breaker is shown in its worse state."""
+        parts = {part.name: _plus(getattr(self, part.name), getattr(other, part.name)) for part in fields(self)}
+        kept = {
+            "breakers": _worse(self.breakers, other.breakers),
+            "since": min(self.since, other.since),
+            "generation": max(self.generation, other.generation),
+        }
+        return Figures(**(parts | kept))
+
+
+def nothing() -> Figures:
+    """What adds nothing to other figures, not even a beginning."""
+    return Figures(since=math.inf)
 
 
 def _apart(value: Any) -> Any:
@@ -63,6 +87,27 @@ def _apart(value: Any) -> Any:
         copied = ((key, item.copy() if isinstance(item, Histogram) else item) for key, item in value.items())
         return type(value)(dict(copied))
     return value
+
+
+def _plus(mine: Any, theirs: Any) -> Any:
+    if isinstance(mine, Counter):
+        return mine + theirs
+    if isinstance(mine, dict):
+        return {key: _sum(mine.get(key), theirs.get(key)) for key in sorted(mine.keys() | theirs.keys())}
+    return mine + theirs
+
+
+def _sum(mine: Any, theirs: Any) -> Any:
+    """One cell of a table; None where a side has none."""
+    if mine is None or theirs is None:
+        only = theirs if mine is None else mine
+        return only.copy() if isinstance(only, Histogram) else only
+    return mine.plus(theirs) if isinstance(mine, Histogram) else mine + theirs
+
+
+def _worse(mine: dict[str, BreakerState], theirs: dict[str, BreakerState]) -> dict[str, BreakerState]:
+    both = sorted((*mine.items(), *theirs.items()), key=lambda item: BREAKER_GAUGE[item[1]])
+    return dict(both)
 
 
 def _minus(now: Any, then: Any) -> Any:

@@ -40,6 +40,19 @@ class Histogram:
             other.count, other.total = self.count - earlier.count, self.total - earlier.total
         return other
 
+    def plus(self, other: Histogram) -> Histogram:
+        """What both recorded.
+
+        Raises:
+            ValueError: their boundaries differ.
+        """
+        if self.boundaries != other.boundaries:
+            raise ValueError("histograms with different boundaries cannot be added up")
+        both = self.copy()
+        both.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
+        both.count, both.total = self.count + other.count, self.total + other.total
+        return both
+
     def quantile(self, q: float) -> float | None:
         """The value below which a share ``q`` (0..1) lies, by linear interpolation inside its bucket; None when empty.
 

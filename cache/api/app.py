@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -11,6 +12,7 @@ from fastapi import FastAPI
 from cache.api import problems
 from cache.api.routes import cache_routes, probe_routes
 from cache.async_layer import AsyncCache
+from cache.fleet import Fleet
 from cache.metrics import CacheMetrics
 
 Scrape = Callable[[], tuple[bytes, str]]
@@ -29,23 +31,27 @@ def create_app(
     *,
     token: str = "",
     scrape: Scrape = no_scrape,
+    fleet: Fleet | None = None,
 ) -> FastAPI:
-    """The API over a cache, which it closes at its end.
+    """The API over a cache and a fleet, which it closes at its end.
 
     Args:
         cache: what is asked and invalidated.
         metrics: whose figures are shown.
         token: bearer token of ``/cache/invalidate`` and ``/cache/explain``; empty refuses both.
         scrape: gives the Prometheus exposition and its content type.
+        fleet: gives the figures of all processes; None: this process reports to no fleet.
     """
+    fleet = fleet or Fleet(metrics.recorder.ledger, alone="it does not report to a fleet")
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         await cache.aclose()
+        await asyncio.to_thread(fleet.close)
 
     app = FastAPI(title="glasscache", version=version("glasscache"), description=_ABOUT, lifespan=lifespan)
-    app.include_router(cache_routes(cache, metrics, token))
+    app.include_router(cache_routes(cache, metrics, fleet, token))
     probe_routes(app, scrape)
     problems.install(app)
     _document(app)

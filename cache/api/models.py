@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -38,7 +40,7 @@ class CategoryMetrics(BaseModel):
 
 
 class Metrics(BaseModel):
-    """The figures of this process since `since`."""
+    """The figures of one process or of the fleet since `since`."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -50,11 +52,41 @@ class Metrics(BaseModel):
     deletes: int = Field(description="Keys removed by delete; invalidations stand apart.")
     errors: int = Field(description="Operations that met trouble with the store.")
     categories: dict[str, CategoryMetrics] = Field(description="The categories that have seen an operation.")
-    scope: str = Field(description="`process`: the figures of the process that answers.")
-    process: int = Field(description="Its process id.")
-    workers: int = Field(description="How many processes the figures are of.")
-    complete: bool = Field(description="False when a worker's figures are missing.")
-    since: float = Field(description="When counting began or was reset, seconds since the epoch.")
+    invalidations: int = Field(description="Scopes and patterns made invalid.")
+    seconds_avoided: float = Field(description="Seconds of computation that the hits saved.")
+    seconds_spent: float = Field(description="Seconds that the cache itself cost.")
+    telemetry_dropped: int = Field(description="Events that the accounting itself could not record as it should.")
+    scope: Literal["process", "fleet"] = Field(
+        description="Whose figures these are. `process` although `fleet` was asked for: the others' cannot be had, "
+        "and `note` says why."
+    )
+    process: int = Field(description="Process id of the one that answers.")
+    workers: int = Field(
+        description="Processes that live: in the fleet those that wrote their figures within the last 5 s, "
+        "and the one that answers."
+    )
+    complete: bool = Field(
+        description="False when figures of processes are missing: lost with the store's data, written by another "
+        "version, or (scope `process` in place of `fleet`) not to be had now."
+    )
+    since: float = Field(
+        description="When counting began or was reset, seconds since the epoch. In a fleet: when its first process "
+        "began, or, where figures were lost, since when none are missing; a reset of one process does not touch it."
+    )
+    processes: int | None = Field(
+        None, description="Processes that were added up: living, silent and ended. Only when the fleet was asked for."
+    )
+    silent: int | None = Field(
+        None,
+        description="Processes that stopped writing without a last word (killed, suspended, cut off) and are not yet "
+        "among the ended; each may lack its last second. Only when the fleet was asked for.",
+    )
+    oldest_s: float | None = Field(
+        None,
+        description="Age in seconds of the oldest figures of a living process; about 1 at most while all is well. "
+        "Only when the fleet was asked for.",
+    )
+    note: str | None = Field(None, description="What is to be known about these figures, in words.")
 
 
 class Health(BaseModel):

@@ -1,7 +1,8 @@
 """The routes: health, metrics, invalidation and explanation, as the specification and the contract say."""
 
 # no postponed annotations here: FastAPI reads those of functions inside functions
-from typing import Annotated, Any
+import asyncio
+from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Depends, FastAPI, Query, Response
@@ -11,6 +12,7 @@ from cache.api.auth import token_guard
 from cache.api.models import Alive, Explained, Health, Invalidated, Metrics
 from cache.api.problems import ProblemError, responses
 from cache.async_layer import AsyncCache
+from cache.fleet import Fleet
 from cache.metrics import CacheMetrics
 from telemetry.vocabulary import Trigger
 
@@ -23,7 +25,7 @@ def pattern_of(prefixes: list[str]) -> str:
     return rf"^(?:{'|'.join(prefixes)}):(?:\*|{_PART}\*?(?:{_PART}\*?){{0,4}})$"
 
 
-def cache_routes(cache: AsyncCache, metrics: CacheMetrics, token: str) -> APIRouter:
+def cache_routes(cache: AsyncCache, metrics: CacheMetrics, fleet: Fleet, token: str) -> APIRouter:
     """``/cache/*``."""
     router = APIRouter(prefix="/cache", tags=["cache"])
     guard = Depends(token_guard(token))
@@ -35,9 +37,16 @@ def cache_routes(cache: AsyncCache, metrics: CacheMetrics, token: str) -> APIRou
         """The store's health. 200 whatever it says."""
         return await cache.health()
 
-    @router.get("/metrics", response_model=Metrics)
-    async def json_metrics() -> JSONResponse:
-        """What the cache did in this process."""
+    @router.get("/metrics", response_model=Metrics, responses=responses(422))
+    async def json_metrics(
+        scope: Annotated[
+            Literal["process", "fleet"],
+            Query(description="`process`: the one that answers; `fleet`: all that share the store and report to it."),
+        ] = "process",
+    ) -> JSONResponse:
+        """What the cache did in this process, or in all of them. 200 whatever the store says."""
+        if scope == "fleet":
+            return JSONResponse(await asyncio.to_thread(fleet.summary))
         return JSONResponse(metrics.summary())
 
     @router.post("/invalidate", response_model=Invalidated, dependencies=[guard], responses=responses(401, 403, 422))

@@ -11,8 +11,11 @@ from typing import Any
 from cache.core.canonical import encode
 from cache.errors import CacheKeyError
 
-RESERVED_PREFIXES = frozenset({"gen", "seen", "lock"})
+RESERVED_PREFIXES = frozenset({"gen", "seen", "lock", "fleet"})
 """First parts of names that are our own bookkeeping."""
+
+BUILT_IN_PREFIXES = frozenset({"context", "embed", "tool", "prompt", "static"})
+"""First parts of the built-in categories' keys: under such a namespace ``prompt:fleet`` would be a prompt's key too."""
 
 LONGEST_PART = 200
 """Characters of an escaped part; longer ones are replaced by their digest."""
@@ -22,6 +25,9 @@ LAST_TURN = (1 << 63) - 1
 
 LONGEST_TAG = 512
 """Characters of a tag."""
+
+MOST_TAGS = 256
+"""Tags of one key: an entry names them all, and each read compares them."""
 
 _UNSAFE = re.compile(rb"[^A-Za-z0-9\-._]")
 _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-._]{0,63}\Z")
@@ -157,14 +163,22 @@ def lock_name(where: Address, namespace: str) -> str:
     return f"{_within(namespace)}lock:{where.digest.hex()[:32]}"
 
 
+def fleet_name(namespace: str) -> str:
+    """The Redis key of the hash in which processes put their figures; no pattern reaches it."""
+    return f"{_within(namespace)}fleet"
+
+
 def check_namespace(namespace: str) -> str:
     """The namespace itself when it is 1 to 64 letters, digits, ``-``, ``.`` or ``_``.
 
     Raises:
         CacheKeyError: it is not, or it is a word that is taken.
     """
-    if not isinstance(namespace, str) or not _NAMESPACE.match(namespace) or namespace in RESERVED_PREFIXES:
-        raise CacheKeyError("a namespace is 1 to 64 letters, digits, '-', '.' or '_', and none of gen, seen, lock")
+    taken = RESERVED_PREFIXES | BUILT_IN_PREFIXES
+    if not isinstance(namespace, str) or not _NAMESPACE.match(namespace) or namespace in taken:
+        raise CacheKeyError(
+            f"a namespace is 1 to 64 letters, digits, '-', '.' or '_', and none of {', '.join(sorted(taken))}"
+        )
     return namespace
 
 
@@ -192,3 +206,18 @@ def check_tag(tag: Any) -> str:
     except UnicodeEncodeError:
         raise CacheKeyError("a tag is no valid Unicode") from None
     return tag
+
+
+def check_tags(tags: Any) -> tuple[str, ...]:
+    """The tags, each once, in their order; one text is one tag, None is none.
+
+    Raises:
+        CacheKeyError: one of them is no tag, or they are no collection.
+    """
+    if isinstance(tags, str):
+        return (check_tag(tags),)
+    try:
+        found = tuple(tags or ())
+    except TypeError:
+        raise CacheKeyError(f"tags are a sequence of text, not {type(tags).__name__}") from None
+    return tuple(dict.fromkeys(map(check_tag, found)))

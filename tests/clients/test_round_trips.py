@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from support.faces import Stage
 
+from cache import fleet
+from cache.settings import Settings
 from cache.testing import RoundTripProxy
+from telemetry.ledger import Ledger
 
 
 @pytest.fixture
@@ -75,10 +79,23 @@ EXPECTED = {
 }
 
 
+@pytest.fixture(params=[False, True], ids=["alone", "reporting"])
+def reporting(request: pytest.FixtureRequest, glasscache_url: str) -> Iterator[Callable[[Ledger], None]]:
+    """Lets a ledger be reported to the fleet, beside the cache's own connections; or does nothing."""
+    with ExitStack() as opened:
+
+        def report(ledger: Ledger) -> None:
+            if request.param:
+                opened.enter_context(fleet.report(Settings.of(redis_url=glasscache_url), ledger))
+
+        yield report
+
+
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_round_trips_are_as_promised(kind: str, proxy: RoundTripProxy) -> None:
-    """Each operation takes the promised number of round trips, and no command that it does not need."""
+def test_round_trips_are_as_promised(kind: str, proxy: RoundTripProxy, reporting: Callable[[Ledger], None]) -> None:
+    """Each operation takes the promised number of round trips, whether the process reports to the fleet or not."""
     stage = Stage(kind, proxy.url)
+    reporting(stage.recorder.ledger)
 
     async def run() -> Counted:
         counted = await _measure(stage, proxy)

@@ -191,7 +191,27 @@ def test_namespaces_that_are_taken_as_they_are(namespace: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "namespace", ["", "x" * 65, "-a", ".a", "a:b", "a*", "a b", "a\n", "é", "gen", "seen", "lock", None, 1, b"a"]
+    "namespace",
+    [
+        "",
+        "x" * 65,
+        "-a",
+        ".a",
+        "a:b",
+        "a*",
+        "a b",
+        "a\n",
+        "é",
+        "gen",
+        "seen",
+        "lock",
+        "fleet",
+        "prompt",
+        "embed",
+        None,
+        1,
+        b"a",
+    ],
 )
 def test_namespaces_that_are_refused(namespace: Any) -> None:
     """What could reach into other names, or is a word of ours, is a CacheKeyError."""

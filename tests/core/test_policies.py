@@ -54,7 +54,18 @@ def test_names_that_are_refused(word: Any) -> None:
 
 @pytest.mark.parametrize(
     ("name", "prefix"),
-    [("", ""), ("other", ""), ("general", ""), ("all", ""), ("gen", ""), ("seen", ""), ("lock", ""), ("a", "gen")],
+    [
+        ("", ""),
+        ("other", ""),
+        ("general", ""),
+        ("all", ""),
+        ("gen", ""),
+        ("seen", ""),
+        ("lock", ""),
+        ("fleet", ""),
+        ("a", "gen"),
+        ("a", "fleet"),
+    ],
 )
 def test_words_of_ours_are_refused(name: str, prefix: str) -> None:
     """Labels that telemetry uses and prefixes of the bookkeeping are taken."""

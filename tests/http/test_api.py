@@ -61,6 +61,13 @@ def test_health_and_metrics_are_as_specified(api: httpx.Client) -> None:
     assert metrics["scope"] == "process"
 
 
+def test_a_wrong_scope_is_a_problem(orphan: httpx.Client) -> None:
+    """A scope is ``process`` or ``fleet``."""
+    for scope in ("", "all", "FLEET"):
+        problem(orphan.get("/cache/metrics", params={"scope": scope}), 422, "invalid_parameter")
+    assert orphan.get("/cache/metrics", params={"scope": "process"}).json()["scope"] == "process"
+
+
 def test_a_pattern_is_invalidated(api: httpx.Client, server: EmbeddedServer) -> None:
     """dry_run tells how many, then they go, and other tasks' stay."""
     with Cache.from_url(server.url, read_deadline=2, write_deadline=2) as cache:

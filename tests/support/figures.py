@@ -1,0 +1,94 @@
+"""Figures that can be compared, and operations of every kind to make them from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import fields
+from typing import Any
+
+from hypothesis import strategies as st
+
+from telemetry.events import OperationEvent
+from telemetry.figures import Figures
+from telemetry.histogram import Histogram
+from telemetry.ledger import Ledger
+from telemetry.vocabulary import (
+    ErrorType,
+    FlightScope,
+    MissReason,
+    Operation,
+    Outcome,
+    Tier,
+    Trigger,
+    WriteResult,
+)
+
+PER_PROCESS = {"breakers", "generation"}
+"""Fields that say how one process is."""
+
+
+def facts(figures: Figures) -> dict[str, Any]:
+    """All that is added up, as data that compares by value."""
+    return {part.name: _facts(getattr(figures, part.name)) for part in fields(figures) if part.name not in PER_PROCESS}
+
+
+def _facts(value: Any) -> Any:
+    if isinstance(value, Counter):
+        return dict(+value)
+    if isinstance(value, dict):
+        return {key: _facts(item) for key, item in value.items()}
+    if isinstance(value, Histogram):
+        return value.boundaries, tuple(value.counts), value.count, value.total
+    return value
+
+
+def seconds() -> st.SearchStrategy[float]:
+    """Durations that add up without rounding: whole multiples of 2**-20 s."""
+    return st.integers(0, 1 << 24).map(lambda n: n / (1 << 20))
+
+
+@st.composite
+def operations(draw: st.DrawFn) -> tuple[OperationEvent, float]:
+    """One operation with all that can happen in one, and its duration."""
+    event = OperationEvent(
+        draw(st.sampled_from(["context", "tool", "prompt", "nobody's"])), draw(st.sampled_from(Operation))
+    )
+    for outcome in draw(st.lists(st.sampled_from(Outcome), max_size=3)):
+        event.looked(
+            outcome,
+            tier=draw(st.sampled_from(Tier)),
+            reason=draw(st.sampled_from(MissReason)),
+            n=draw(st.integers(1, 50)),
+            age_s=draw(seconds()),
+            cost_s=draw(seconds()),
+        )
+    for result in draw(st.lists(st.sampled_from(WriteResult), max_size=2)):
+        event.wrote(result, size=draw(st.integers(0, 1 << 22)))
+    event.deletes, event.invalidations = draw(st.integers(0, 3)), draw(st.integers(0, 3))
+    event.trigger = draw(st.none() | st.sampled_from(Trigger))
+    event.error = draw(st.none() | st.sampled_from(ErrorType))
+    event.waits = draw(st.lists(st.sampled_from(FlightScope), max_size=2))
+    event.computed = [(second, None) for second in draw(st.lists(seconds(), max_size=2))]
+    return event, draw(seconds())
+
+
+def ledger_of(done: list[tuple[OperationEvent, float]], since: float = 1.0) -> Ledger:
+    """A ledger that has counted these operations."""
+    ledger = Ledger(now=lambda: since)
+    for event, duration_s in done:
+        ledger.apply(event, duration_s)
+    return ledger
+
+
+def count(ledger: Ledger, hits: int = 1, category: str = "prompt") -> None:
+    """Count hits in a ledger, as a process's cache does."""
+    event = OperationEvent(category, Operation.GET)
+    event.looked(Outcome.HIT, tier=Tier.REDIS, n=hits, age_s=1.0, cost_s=0.5)
+    ledger.apply(event, 0.25)
+
+
+def hits(figures: Figures, category: str = "prompt") -> int:
+    """How many hits of a category were counted."""
+    return sum(
+        n for (name, _, outcome, _, _), n in figures.requests.items() if (name, outcome) == (category, Outcome.HIT)
+    )
