@@ -5,6 +5,7 @@ It answers ``GET /metrics`` and nothing else, from a thread. Where it listens is
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,8 @@ SLOWEST_CLIENT_S = 5.0
 """How long a client may take to send its request or to take the answer."""
 
 _PROBE_S = 0.05
+
+_log = logging.getLogger("glasscache")
 
 
 class ExpositionError(OSError):
@@ -83,10 +86,14 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 
 def _answer(scrape: Scrape, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+    body, content_type, status = b"only GET /metrics is answered\n", "text/plain; charset=utf-8", "404 Not Found"
     if (environ["REQUEST_METHOD"], environ["PATH_INFO"]) == ("GET", "/metrics"):
-        (body, content_type), status = scrape(), "200 OK"
-    else:
-        body, content_type, status = b"only GET /metrics is answered\n", "text/plain; charset=utf-8", "404 Not Found"
+        try:
+            (body, content_type), status = scrape(), "200 OK"
+        except Exception as error:
+            # a scrape that fails is seen by Prometheus, an empty page would look like a process without metrics
+            _log.warning("the exposition could not be made: %s", type(error).__name__)
+            body, status = b"the exposition could not be made\n", "500 Internal Server Error"
     # the library's own Server header tells Python's version
     headers = [("Content-Type", content_type), ("Content-Length", str(len(body))), ("Server", "glasscache")]
     start(status, headers)

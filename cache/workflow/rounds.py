@@ -6,7 +6,9 @@ edit takes the place of the one before, and so does a message.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,9 @@ TURNS = 6
 """A task's turns begin again after so many."""
 
 FOLLOW_UPS = ("And please name the methods.", "And please be brief.", "And please quote the lines.")
+
+LOOK_S = 0.05
+"""How often a caller that waits for the model looks whether the end was asked for."""
 
 TASKS = tuple(dict.fromkeys(question.task_id for question in QUESTIONS))
 
@@ -49,11 +54,13 @@ def change_before(run: int) -> int:
 
 
 class InterruptibleModel:
-    """A model that can be stopped between two texts; a batch of many may take longer than a process has to end.
+    """A model whose caller need not wait for it: a batch may take longer than a process has to end.
+
+    It runs in a thread that ends with the process.
 
     Args:
         model: what embeds.
-        stopped: asked before each text.
+        stopped: asked again and again while it does.
     """
 
     def __init__(self, model: EmbeddingModel, stopped: Callable[[], bool]) -> None:
@@ -61,18 +68,25 @@ class InterruptibleModel:
         self.name, self.provider = model.name, model.provider
         self.dimension, self.remote = model.dimension, model.remote
 
-    def embed(self, texts: Sequence[str], role: Role) -> list[Any]:
-        """Vectors of ``texts``: float32, shape (dim,) each.
+    def embed(self, texts: Sequence[str], role: Role) -> Any:
+        """Vectors of ``texts``, as the model gives them: float32, shape (n, dim).
 
         Raises:
             Stopped: the end was asked for.
         """
-        vectors = []
-        for text in texts:
+        future: Future[Any] = Future()
+
+        def work() -> None:
+            try:
+                future.set_result(self._model.embed(texts, role))
+            except Exception as error:
+                future.set_exception(error)
+
+        threading.Thread(target=work, name="glasscache-model", daemon=True).start()
+        while not wait((future,), LOOK_S).done:
             if self._stopped():
                 raise Stopped
-            vectors += list(self._model.embed([text], role))
-        return vectors
+        return future.result()
 
 
 class Rounds:
