@@ -111,6 +111,8 @@ _CURES = {
     ErrorType.REFUSED: "start the server, or correct host and port in REDIS_URL",
     ErrorType.LOADING: "wait: the server is loading its data",
     ErrorType.NOPERM: "allow +ping +get +mget +set +eval +evalsha +scan +unlink +del +info to this user",
+    ErrorType.OOM: "raise maxmemory, or let the server evict",
+    ErrorType.READONLY: "name the primary in REDIS_URL: a replica takes no writes",
     ErrorType.PROTOCOL: "something else than Redis or Valkey listens there",
 }
 
@@ -154,14 +156,17 @@ def _rights(store: Store, prefix: str) -> Iterator[Finding]:
         ("UNLINK", Call(("UNLINK", key), deadline)),
         ("DEL", Call(("DEL", key), deadline)),
     )
-    missing = []
+    missing: dict[str, ErrorType] = {}
     for name, step in needed:
         try:
             store.execute(step)
         except StoreError as trouble:
-            missing.append(f"{name} ({trouble.kind.value})")
+            missing[name] = trouble.kind
     if missing:
-        yield Finding("fail", "rights", ", ".join(missing), "ACL SETUSER: allow these commands on the cache's keys")
+        cure = "ACL SETUSER: allow these commands on the cache's keys"
+        if ErrorType.NOPERM not in missing.values():
+            cure = _CURES.get(next(iter(missing.values())), "see the server's log")
+        yield Finding("fail", "rights", ", ".join(f"{name} ({kind.value})" for name, kind in missing.items()), cure)
     else:
         yield Finding("ok", "rights", "every command that the cache needs")
 

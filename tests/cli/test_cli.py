@@ -230,6 +230,24 @@ def test_a_wrong_setting_is_one_line(
     assert "for example" in err
 
 
+def test_doctor_blames_no_rights_for_a_full_server(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is refused for want of memory has another cure than a missing right."""
+    import redis
+
+    with redis.Redis.from_url(url) as server:
+        server.config_set("maxmemory-policy", "noeviction")
+        server.config_set("maxmemory", "1")
+        try:
+            code, out, _ = run(capsys, "doctor")
+        finally:
+            server.config_set("maxmemory", "256mb")
+            server.config_set("maxmemory-policy", "allkeys-lru")
+
+    assert code == 1
+    assert "SET (oom)" in out
+    assert "maxmemory" in out and "ACL" not in out
+
+
 def test_a_settings_file_that_is_no_text_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
