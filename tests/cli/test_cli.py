@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.otlp_sink import otlp_sink
 from support.serving import served
 
 from cache import MISS, Cache
@@ -229,6 +230,24 @@ def test_a_wrong_setting_is_one_line(
     assert "for example" in err
 
 
+def test_doctor_blames_no_rights_for_a_full_server(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is refused for want of memory has another cure than a missing right."""
+    import redis
+
+    with redis.Redis.from_url(url) as server:
+        server.config_set("maxmemory-policy", "noeviction")
+        server.config_set("maxmemory", "1")
+        try:
+            code, out, _ = run(capsys, "doctor")
+        finally:
+            server.config_set("maxmemory", "256mb")
+            server.config_set("maxmemory-policy", "allkeys-lru")
+
+    assert code == 1
+    assert "SET (oom)" in out
+    assert "maxmemory" in out and "ACL" not in out
+
+
 def test_a_settings_file_that_is_no_text_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -273,6 +292,31 @@ def test_doctor_names_missing_rights(
 
     assert code == 1
     assert "EVAL (noperm)" in out
+
+
+def collector(endpoint: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """What the doctor finds of a Collector: level and words."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    _, out, err = run(capsys, "doctor", "--json")
+    assert "canary" not in out + err
+    (finding,) = (found for found in json.loads(out) if found["what"] == "collector")
+    return finding["level"], finding["found"]
+
+
+def test_doctor_sends_the_collector_something(
+    dead: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An open port is no Collector yet, and a URL without a scheme reaches none."""
+    with otlp_sink() as sink:
+        assert collector(sink.url, capsys, monkeypatch) == ("ok", "takes what it is sent")
+        gone = sink.url
+    assert collector(gone, capsys, monkeypatch) == ("warn", "ConnectionRefusedError")
+    with answering(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n") as address:
+        assert collector(address, capsys, monkeypatch) == ("warn", "answers 404")
+    with answering(b"-ERR unknown command\r\n") as address:
+        assert collector(address.replace("//", "//user:canary@"), capsys, monkeypatch)[0] == "warn"
+    for endpoint in ("collector:4318", "canary"):
+        assert collector(endpoint, capsys, monkeypatch) == ("fail", "the endpoint is no http(s) URL")
 
 
 def test_stats_of_a_running_api(url: str, capsys: pytest.CaptureFixture[str]) -> None:
