@@ -311,3 +311,32 @@ def test_trouble_is_logged_when_it_changes(
     levels = [record.levelname for record in caplog.records]
     assert levels == ["WARNING", "INFO"]
     assert hits(a.sum().figures) == 1
+
+
+RIGHTS = (
+    "hello", "auth", "info", "client|setname", "evalsha", "eval",
+    "hget", "hset", "hsetnx", "hdel", "hexists", "hkeys", "hgetall", "time", "pexpire",
+)  # fmt: skip
+"""What the guide says that a restricted user needs: the connection's, the scripts', and those on the hash."""
+
+
+def test_the_rights_that_the_guide_names_are_enough(
+    fleet_server: EmbeddedServer, join: Join, admin: redis.Redis
+) -> None:
+    """A user with these commands on this one key writes, marks, folds and reads."""
+    admin.acl_setuser(
+        "narrow", enabled=True, reset=True, passwords=["+pw"], keys=[KEY], commands=[f"+{name}" for name in RIGHTS]
+    )
+    narrow = Member(fleet_server.url.replace("unix://", "unix://narrow:pw@"))
+    narrow.beat()
+    for n in range(KEPT_ENDED + 1):
+        join().count(n).beat(last=True)
+    narrow.beat().beat()
+    assert narrow.sum().complete
+    assert names(admin, "e:") == set()
+    admin.flushall()
+    narrow.beat()
+
+    assert not narrow.sum().complete
+    narrow.store.close()
+    admin.acl_deluser("narrow")
