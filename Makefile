@@ -3,7 +3,7 @@ PYTHON ?= $(firstword $(foreach name,python3.14 python3.13 python3.12 python3.11
 ENV := .venv/env
 RUN := $(ENV)/bin/python
 
-.PHONY: help demo test check lint types contracts serve test-container lock clean
+.PHONY: help demo test check lint types contracts serve stack-up stack-down test-stack test-container lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -36,6 +36,19 @@ contracts: $(ENV)/.synced
 
 test-container: ## follow the README in an empty container of Debian with Python 3.11 (needs Docker)
 	sh tools/in_container.sh
+
+stack-up: ## start app, traffic, store, Collector, Prometheus, Jaeger and Grafana (needs Docker)
+	sh tools/need_engine.sh stack-up compose
+	sh tools/build_images.sh
+	docker compose --profile demo up --detach --wait
+
+stack-down: ## stop the stack and delete its data
+	sh tools/need_engine.sh stack-down compose
+	docker compose --profile demo down --volumes --remove-orphans
+
+test-stack: $(ENV)/.synced ## start the stack, prove it, stop it (needs Docker)
+	sh tools/need_engine.sh test-stack compose
+	$(RUN) -m pytest -o faulthandler_timeout=900 -m container tests/stack
 
 lock: ## bring uv.lock up to date
 	$(PYTHON) tools/bootstrap.py lock --upgrade

@@ -6,7 +6,8 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cache.errors import CacheKeyError
+from cache.core.keys import check_tags
+from cache.errors import CacheKeyError, CacheValueError
 
 KeyOf = Callable[..., Any]
 TagsOf = Callable[..., Sequence[str]]
@@ -19,14 +20,24 @@ def key_maker(function: Callable[..., Any], category: str, key: KeyOf | None, ve
     with defaults applied, so that ``f(1)``, ``f(x=1)`` and a default of 1 share one entry.
 
     Raises:
-        CacheKeyError: the category ``context`` without ``key``: its keys are ``(task_id, turn)``.
+        CacheKeyError: no key can be made without ``key``: the category ``context``, whose keys are ``(task_id, turn)``,
+            a function without a name of its own (a lambda, a partial), one that cannot be asked for its arguments.
+        CacheValueError: a generator function: what it yields cannot be kept.
     """
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise CacheValueError("a generator's values cannot be kept: return them as a list")
     if key is not None:
         return key
     if category == "context":
         raise CacheKeyError("a context's key is (task_id, turn): give key=")
-    signature = inspect.signature(function)
-    name = f"{function.__module__}.{function.__qualname__}"
+    name = getattr(function, "__qualname__", "")
+    if not name or name.endswith("<lambda>"):
+        raise CacheKeyError(f"a {type(function).__name__} without a name of its own would share keys: give key=")
+    name = f"{function.__module__}.{name}"
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        raise CacheKeyError(f"{name} cannot be asked for its arguments: give key=") from None
 
     def make(*args: Any, **kwargs: Any) -> Any:
         bound = signature.bind(*args, **kwargs)
@@ -38,8 +49,17 @@ def key_maker(function: Callable[..., Any], category: str, key: KeyOf | None, ve
 
 
 def tags_maker(tags: Sequence[str] | TagsOf | None) -> TagsOf:
-    """A function from the call's arguments to its tags."""
+    """A function from the call's arguments to its tags.
+
+    Raises:
+        CacheKeyError: fixed tags of which one is none.
+    """
     if callable(tags):
         return tags
-    fixed = (tags,) if isinstance(tags, str) else tuple(tags or ())
+    fixed = check_tags(tags)
     return lambda *args, **kwargs: fixed
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """True for coroutine functions, and for objects whose call is one."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004

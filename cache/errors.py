@@ -11,6 +11,8 @@ CacheError
 ├── SettingsError         a wrong setting; its text names the variable
 ├── EmbeddedServerError   the embedded server cannot start
 ├── ModelUnavailableError an embedding model cannot be loaded or reached
+├── ListenError           a port cannot be listened on
+├── WorkerError           a worker process cannot start
 └── StoreError            the store's trouble; never leaves the fail-safe calls
 """
 
@@ -61,6 +63,14 @@ class EmbeddedServerError(CacheError, RuntimeError):
 
 class ModelUnavailableError(CacheError, RuntimeError):
     """An embedding model is not installed, or its endpoint does not answer."""
+
+
+class ListenError(CacheError, OSError):
+    """A port is taken, or the host is none of this machine's."""
+
+
+class WorkerError(CacheError, RuntimeError):
+    """A worker process ended before it was ready; the text is its own reason where it gave one."""
 
 
 class StoreError(CacheError):

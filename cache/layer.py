@@ -6,7 +6,6 @@ Every method is one operation of ``cache.core`` run by one runner; ``AsyncCache`
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
@@ -18,7 +17,7 @@ from cache.core.generations import Fence
 from cache.core.lookup import Lookup
 from cache.core.policies import TTL
 from cache.core.writing import Terms
-from cache.decorator import KeyOf, TagsOf, key_maker, tags_maker
+from cache.decorator import KeyOf, TagsOf, is_async, key_maker, tags_maker
 from cache.errors import CacheKeyError
 from cache.opening import Opened
 from telemetry.vocabulary import Operation as Op
@@ -95,6 +94,7 @@ class Cache(Opened):
             ttl: time to live.
             tags: tags that can invalidate it.
             fence: what ``lookup`` saw; an invalidation since then refuses the write. None: since this call began.
+                The lookup must have named all of ``tags``, or nobody can tell.
 
         Returns:
             True when it was stored; False when a fence refused it, the store is in trouble or caching is disabled.
@@ -102,7 +102,7 @@ class Cache(Opened):
         Raises:
             CacheValueError: the value would not come back as it was.
             ValueTooLargeError: its encoding is above the category's cap.
-            TTLError, UnknownCategoryError, CacheKeyError: bad arguments.
+            TTLError, UnknownCategoryError, CacheKeyError: bad arguments, among them a fence that tells too little.
         """
         return self._run(writing.set_one(self._engine, category, key, value, Terms(ttl, tags, fence)))
 
@@ -197,12 +197,13 @@ class Cache(Opened):
         A call whose arguments cannot be encoded runs uncached and counts as ``bypass``.
 
         Raises:
-            UnknownCategoryError, CacheKeyError: at decoration.
+            UnknownCategoryError, TTLError, CacheKeyError, CacheValueError: at decoration; the last two for a function
+                that needs ``key`` or whose results cannot be kept (a generator).
         """
-        self._engine.policies[category]
+        Terms(ttl).seconds(self._engine.policies[category])
 
         def decorate(function: F) -> F:
-            if inspect.iscoroutinefunction(function):
+            if is_async(function):
                 return self._twin().cached(category, key=key, ttl=ttl, tags=tags, version=version)(function)
             key_of, tags_of = key_maker(function, category, key, version), tags_maker(tags)
 

@@ -7,6 +7,7 @@ a generator may not raise one.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import threading
@@ -31,7 +32,9 @@ _log = logging.getLogger("glasscache")
 
 
 class _Disguised(Exception):
-    """A StopIteration of the caller's computation on its way through a generator."""
+    """A StopIteration of the caller's computation on its way through a generator; spans call it what it is."""
+
+    __module__, __qualname__ = StopIteration.__module__, StopIteration.__qualname__
 
     def __init__(self, error: StopIteration) -> None:
         super().__init__()
@@ -49,6 +52,10 @@ class Runner:
     def __init__(self, store: Store, sleep: Callable[[float], None] = time.sleep) -> None:
         self.store = store
         self._sleep = sleep
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """In a forked child: the threads that refresh are the parent's."""
         self._pool: ThreadPoolExecutor | None = None
         self._running: set[Future[Any]] = set()
         self._lock = threading.Lock()
@@ -91,7 +98,11 @@ class Runner:
                 return
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(REFRESHERS, thread_name_prefix="glasscache-refresh")
-            future = self._pool.submit(self._in_background, operation)
+            try:
+                future = self._pool.submit(self._in_background, operation)
+            except RuntimeError:
+                # the process is ending, or has no thread left: the caller has its answer all the same
+                return
             self._running.add(future)
         future.add_done_callback(self._running.discard)
 
@@ -121,6 +132,10 @@ class AsyncRunner:
 
     def __init__(self, store: AsyncStore) -> None:
         self.store = store
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """In a forked child: the tasks in the background are the parent's."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, operation: Operation[T]) -> T:
@@ -178,7 +193,8 @@ async def _landing(step: Wait) -> bool:
     landed = asyncio.Event()
 
     def tell() -> None:
-        if not loop.is_closed():
+        # a loop that has ended meanwhile is not the leader's trouble
+        with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(landed.set)
 
     step.flight.on_end(tell)

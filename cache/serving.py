@@ -1,58 +1,106 @@
-"""``glasscache serve``: telemetry, cache and API in one process, ended cleanly."""
+"""``glasscache serve``: the API in one process or several that share a socket, ended cleanly."""
 
 from __future__ import annotations
 
+import logging
+import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from cache.errors import CacheError
+from cache.errors import CacheError, ListenError
 from cache.settings import Settings
+from cache.workers import Worker, run_workers
 from telemetry.logs import configure_logging
 
+BACKLOG = 2048
+"""Connections that wait to be accepted, those that come while a worker is restarted among them."""
 
-def serve(settings: Settings, host: str, port: int, rehearsal: Callable[[], None] | None = None) -> int:
-    """Serve the API until interrupted; returns the exit code.
+
+_log = logging.getLogger("glasscache")
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What each worker is to serve.
 
     Args:
-        rehearsal: is run before, in this process and under its telemetry.
+        listener: the socket that all of them accept from.
+        metrics: host and first port of the workers' own expositions; None: none.
+        rehearsal: is run before, under the process's telemetry.
+    """
+
+    settings: Settings
+    listener: socket.socket
+    metrics: tuple[str, int] | None = None
+    rehearsal: Callable[[], None] | None = None
+
+
+def serve(
+    settings: Settings,
+    host: str,
+    port: int,
+    *,
+    workers: int = 1,
+    metrics: tuple[str, int] | None = None,
+    rehearsal: Callable[[], None] | None = None,
+) -> int:
+    """Serve the API until SIGTERM or SIGINT; returns the exit code.
+
+    Args:
+        workers: processes; a single one is this process.
+        metrics: host and first port of the workers' own expositions.
+        rehearsal: is run before, with one worker only.
 
     Raises:
-        CacheError: the extra ``glasscache[api]`` is not installed.
+        ListenError: the port, or that of a worker's metrics, is taken.
+        CacheError: the extra ``glasscache[api]`` is not installed, or a worker cannot start.
     """
-    try:
-        import uvicorn
+    configure_logging(as_json=settings.log_json)
+    with listen(host, port) as listener:
+        _log.info("listening on %s:%d, workers: %d", *listener.getsockname()[:2], workers)
+        run_workers(_work, Serving(settings, listener, metrics, rehearsal), workers)
+    return 0
 
-        import telemetry
-        from cache import fleet
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        ListenError: the port is taken, or the host is none of this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise ListenError(f"cannot listen on {host}:{port}: {error.strerror or error}; --port gives another") from None
+
+
+def _work(worker: Worker, task: Serving) -> None:
+    """One worker: telemetry, cache and API, made in its own process."""
+    try:
         from cache.api import create_app
+        from cache.api.server import run_server
         from cache.async_layer import AsyncCache
+        from cache.fleet import report
         from cache.metrics import get_metrics
+        from cache.observing import observed
         from telemetry.provider import instrument_fastapi
     except ImportError as error:
         raise CacheError(f"{error.name} is missing: pip install 'glasscache[api]'") from None
-    configure_logging(as_json=settings.log_json)
-    handle = telemetry.setup()
-    if rehearsal is not None:
-        rehearsal()
-    cache = AsyncCache.from_settings(settings)
-    app = create_app(
-        cache,
-        get_metrics(),
-        token=settings.api_token.get_secret_value(),
-        scrape=handle.scrape,
-        fleet=fleet.report(settings),
-    )
-    instrument_fastapi(app)
-    # no access log: a query may hold a key, and every request is a span without one
-    try:
-        uvicorn.run(
-            app,
-            host=host,
-            port=port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=3,
+    if worker.stop.wait():
+        # the imports took a while
+        return
+    settings = task.settings
+    with observed(settings, "glasscache", index=worker.index, metrics=task.metrics) as handle:
+        if task.rehearsal is not None:
+            task.rehearsal()
+        cache = AsyncCache.from_settings(settings)
+        app = create_app(
+            cache,
+            get_metrics(),
+            token=settings.api_token.get_secret_value(),
+            scrape=handle.scrape,
+            fleet=report(settings),
         )
-    finally:
-        handle.shutdown()
-    return 0
+        instrument_fastapi(app)
+        run_server(app, task.listener, worker)

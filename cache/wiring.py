@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from cache.clock import Clock, SystemClock
 from cache.core.engine import Engine
 from cache.core.entry import Sealer
+from cache.core.flights import Flights
+from cache.core.pending import Pending
 from cache.core.policies import Policy, PolicyTable
 from cache.metrics import get_metrics
 from cache.running import AsyncRunner, Runner
@@ -17,11 +20,14 @@ from cache.stores import files
 from cache.stores.connect import StoreOptions, open_async_store, open_store
 from cache.stores.contract import AsyncStore, Store
 from cache.stores.embedded import EmbeddedServer
+from cache.stores.forking import in_forked_child
 from telemetry.logs import StateLog
 from telemetry.recorder import Recorder
 from telemetry.vocabulary import BreakerState
 
 _log = logging.getLogger("glasscache")
+
+P = TypeVar("P", Runner, AsyncRunner, Flights, Pending)
 
 
 @dataclass(slots=True)
@@ -72,7 +78,7 @@ def build(
     clock, recorder = clock or SystemClock(), recorder or get_metrics().recorder
     url, server = _server(settings) if store is None else ("", None)
     store = store or open_store(url, _options(settings), on_breaker=_watch(recorder), clock=clock)
-    return Parts(_engine(settings, policies, recorder, clock, store), Runner(store), settings, server)
+    return Parts(_engine(settings, policies, recorder, clock, store), _forking(Runner(store)), settings, server)
 
 
 def build_async(
@@ -87,7 +93,8 @@ def build_async(
     clock, recorder = clock or SystemClock(), recorder or get_metrics().recorder
     url, server = _server(settings) if store is None else ("", None)
     store = store or open_async_store(url, _options(settings), on_breaker=_watch(recorder), clock=clock)
-    return AsyncParts(_engine(settings, policies, recorder, clock, store), AsyncRunner(store), settings, server)
+    engine = _engine(settings, policies, recorder, clock, store)
+    return AsyncParts(engine, _forking(AsyncRunner(store)), settings, server)
 
 
 def build_plain(settings: Settings, *, recorder: Recorder | None = None) -> Parts:
@@ -106,16 +113,16 @@ def async_twin(parts: Parts) -> AsyncParts:
     store = open_async_store(url, _options(parts.settings), on_breaker=_watch(engine.recorder), clock=engine.clock)
     twin = replace(engine, identity=store.identity, breaker=store.breaker_state)
     twin.pending = engine.pending
-    return AsyncParts(twin, AsyncRunner(store), parts.settings)
+    return AsyncParts(twin, _forking(AsyncRunner(store)), parts.settings)
 
 
 def _engine(
     settings: Settings, policies: Iterable[Policy], recorder: Recorder, clock: Clock, store: Store | AsyncStore
 ) -> Engine:
     table = PolicyTable(policies).with_ttls(settings.category_ttls())
-    for name in table:
-        recorder.register_category(name)
-    return Engine(
+    for name, policy in table.items():
+        recorder.register_category(name, policy.ttl_s)
+    engine = Engine(
         recorder=recorder,
         clock=clock,
         identity=_no_identity if settings.trust_restarts else store.identity,
@@ -128,6 +135,15 @@ def _engine(
         read_s=settings.read_deadline,
         write_s=settings.write_deadline,
     )
+    _forking(engine.flights)
+    _forking(engine.pending)
+    return engine
+
+
+def _forking(part: P) -> P:
+    """The part itself, which from now on begins anew in each forked child."""
+    in_forked_child(part.begin_anew)
+    return part
 
 
 def _no_identity() -> bytes:

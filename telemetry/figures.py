@@ -39,6 +39,8 @@ class Figures:
     avoided_s: dict[str, float] = field(default_factory=dict)
     overhead_s: dict[str, float] = field(default_factory=dict)
     breakers: dict[str, BreakerState] = field(default_factory=dict)
+    ttls_s: dict[str, float] = field(default_factory=dict)
+    """What each registered category's policy promises, seconds: a setting, not a sum."""
     durations: dict[tuple[str, Outcome], Histogram] = field(default_factory=dict)
     computations: dict[str, Histogram] = field(default_factory=dict)
     sizes: dict[str, Histogram] = field(default_factory=dict)
@@ -54,9 +56,14 @@ class Figures:
         return Figures(**{part.name: _apart(getattr(self, part.name)) for part in fields(self)})
 
     def after(self, earlier: Figures) -> Figures:
-        """What was counted since ``earlier``; states of breakers are as they are now."""
+        """What was counted since ``earlier``; states of breakers and TTLs are as they are now."""
         parts = {part.name: _minus(getattr(self, part.name), getattr(earlier, part.name)) for part in fields(self)}
-        kept = {"breakers": dict(self.breakers), "since": earlier.since, "generation": self.generation}
+        kept = {
+            "breakers": dict(self.breakers),
+            "ttls_s": dict(self.ttls_s),
+            "since": earlier.since,
+            "generation": self.generation,
+        }
         return Figures(**(parts | kept))
 
     def plus(self, other: Figures) -> Figures:

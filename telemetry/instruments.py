@@ -33,6 +33,7 @@ _TABLES: tuple[tuple[Metric, Table], ...] = (
     (schema.OVERHEAD, lambda figures: {(name,): s for name, s in figures.overhead_s.items()}),
     (schema.BREAKER_TRANSITIONS, lambda figures: {(state,): n for state, n in figures.transitions.items()}),
     (schema.BREAKER, lambda figures: {(name,): BREAKER_GAUGE[state] for name, state in figures.breakers.items()}),
+    (schema.POLICY_TTL, lambda figures: {(name,): s for name, s in figures.ttls_s.items()}),
     (schema.TELEMETRY_DROPPED, lambda figures: {(): figures.dropped}),
 )
 

@@ -61,17 +61,27 @@ class Ledger:
     def _begin_anew(self) -> None:
         before, self._lock, self._busy = self._figures, threading.RLock(), False
         self._inbox.clear()
-        # the stores' breakers live on in the child
-        self._figures = Figures(breakers=dict(before.breakers), since=self._now(), generation=before.generation + 1)
+        # the stores' breakers and the policies live on in the child
+        self._figures = Figures(
+            breakers=dict(before.breakers),
+            ttls_s=dict(before.ttls_s),
+            since=self._now(),
+            generation=before.generation + 1,
+        )
 
-    def register_category(self, name: str) -> bool:
-        """Let a category be counted under its own name; False when 16 have one already."""
+    def register_category(self, name: str, ttl_s: float | None = None) -> bool:
+        """Let a category be counted under its own name; False when 16 have one already.
+
+        Args:
+            ttl_s: what its policy promises, seconds; the last one that is told is shown.
+        """
         with self._lock:
-            if name in self._categories:
-                return True
-            if len(self._categories) >= len(BUILT_IN_CATEGORIES) + 3 + MAX_REGISTERED_CATEGORIES:
+            full = len(self._categories) >= len(BUILT_IN_CATEGORIES) + 3 + MAX_REGISTERED_CATEGORIES
+            if full and name not in self._categories:
                 return False
             self._categories[name] = None
+            if ttl_s is not None:
+                self._figures.ttls_s[name] = ttl_s
             return True
 
     def categories(self) -> tuple[str, ...]:

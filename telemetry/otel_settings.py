@@ -107,6 +107,30 @@ class OtelSettings:
         )
 
 
+def scrape_address(env: Mapping[str, str], port: int | None = None, *, count: int = 1) -> tuple[str, int] | None:
+    """Where the processes of one program show their metrics: host, and the port of the first of them.
+
+    Args:
+        env: ``OTEL_EXPORTER_PROMETHEUS_HOST`` and ``OTEL_EXPORTER_PROMETHEUS_PORT`` are read.
+        port: taken instead of the variable's.
+        count: how many processes there are; each has a port of its own, one above the other.
+
+    Returns:
+        None when no port is given: then nothing listens.
+
+    Raises:
+        ValueError: a port is none, in one line that names the variable.
+    """
+    text = str(port) if port is not None else env.get("OTEL_EXPORTER_PROMETHEUS_PORT", "").strip()
+    if not text:
+        return None
+    base = int(text) if text.isascii() and text.isdecimal() else 0
+    if not 1 <= base <= 65536 - count:
+        named = "--metrics-port" if port is not None else "OTEL_EXPORTER_PROMETHEUS_PORT"
+        raise ValueError(f"{named}: {text!r} is no port for {count} of 1 to 65535; for example {named}=9464")
+    return env.get("OTEL_EXPORTER_PROMETHEUS_HOST", "").strip() or "localhost", base
+
+
 def _resource(env: Mapping[str, str], service_name: str) -> dict[str, str]:
     pairs = (pair.partition("=") for pair in env.get("OTEL_RESOURCE_ATTRIBUTES", "").split(",") if "=" in pair)
     named = {key.strip(): unquote(value.strip()) for key, _, value in pairs}

@@ -67,9 +67,13 @@ class Recorder:
             self.ledger.drop()
             return Instruments(NoOpMeter(schema.SCOPE), self.ledger)
 
-    def register_category(self, name: str) -> None:
-        """Count a category under its own name and begin its series at zero; from the 17th on it is ``other``."""
-        self.ledger.register_category(name)
+    def register_category(self, name: str, ttl_s: float | None = None) -> None:
+        """Count a category under its own name and begin its series at zero; from the 17th on it is ``other``.
+
+        Args:
+            ttl_s: what its policy promises, seconds, shown as ``cache.policy.ttl``.
+        """
+        self.ledger.register_category(name, ttl_s)
 
     def operation(
         self, category: str, operation: Operation, *, digest: str | None = None, batch_size: int | None = None

@@ -126,6 +126,10 @@ BREAKER = Metric(BREAKER_STATE, Kind.GAUGE, "", "State of a store's breaker: 0 c
 BREAKER_TRANSITIONS = Metric(
     "cache.breaker.transitions", Kind.COUNTER, "{transition}", "Changes of a breaker's state.", (BREAKER_TO,)
 )
+POLICY_TTL = Metric(
+    "cache.policy.ttl", Kind.GAUGE, "s", "Time to live that a category's policy gives its entries, before jitter.",
+    (CATEGORY,),
+)  # fmt: skip
 TELEMETRY_DROPPED = Metric(
     "cache.telemetry.dropped", Kind.COUNTER, "{event}", "Events that the accounting itself lost."
 )
@@ -146,7 +150,8 @@ PLANNED = (
 
 METRICS = (
     REQUESTS, OPERATION_DURATION, COMPUTE_DURATION_METRIC, ENTRY_SIZE_METRIC, ENTRY_AGE_METRIC, WRITES, DELETES,
-    INVALIDATIONS, ERRORS, AVOIDED, OVERHEAD, FLIGHT_WAITS, BREAKER, BREAKER_TRANSITIONS, TELEMETRY_DROPPED,
+    INVALIDATIONS, ERRORS, AVOIDED, OVERHEAD, FLIGHT_WAITS, BREAKER, BREAKER_TRANSITIONS, POLICY_TTL,
+    TELEMETRY_DROPPED,
 )  # fmt: skip
 """Everything that is exported."""
 

@@ -127,7 +127,9 @@ def label_sets(metric: schema.Metric, categories: Iterable[str]) -> Iterator[Lab
 
 
 def zero_sets(metric: schema.Metric, categories: Iterable[str]) -> Iterator[Labels]:
-    """The label sets that begin at zero: all but those of a miss reason."""
+    """The label sets that begin at zero: all of the counters, but those of a miss reason; a gauge has no zero."""
+    if metric.kind is schema.Kind.GAUGE:
+        return
     for labels in label_sets(metric, categories):
         if metric is not schema.REQUESTS or labels[-1] is None:
             yield labels

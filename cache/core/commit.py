@@ -141,7 +141,7 @@ class _Plan:
         self.sizes.append(len(data))
         digest = draft.wanted.address.digest
         bits = " ".join(map(str, seen.bits_of(digest)))
-        packed = b"".join(index.to_bytes(2, "big") for index in indexes)
+        packed = b"".join(index.to_bytes(4, "big") for index in indexes)
         return [data, px, fence.own, seen.block_of(digest), bits, packed]
 
     def _token(self, scope: str, seen_tokens: Tokens) -> tuple[str, bytes]:

@@ -23,7 +23,7 @@ from cache.core.memory import FailureMemory
 from cache.core.pending import Pending
 from cache.core.policies import Policy, PolicyTable
 from cache.core.steps import Step
-from cache.errors import StoreError
+from cache.errors import CacheKeyError, StoreError
 from telemetry.events import OperationEvent
 from telemetry.recorder import Recorder
 from telemetry.vocabulary import BreakerState
@@ -95,13 +95,14 @@ class Engine:
         """Where a key lives and its scopes: the category, the tags of its policy, the call's tags.
 
         Raises:
-            CacheKeyError: the key or a tag cannot be encoded.
+            CacheKeyError: the key or a tag cannot be encoded, or there are too many tags.
         """
-        if isinstance(tags, str):
-            tags = (tags,)
         address = keys.address(self.namespace, policy.name, policy.prefix, policy.suffix, key)
-        named = (*policy.tags(key), *(keys.check_tag(tag) for tag in tags))
-        return Wanted(address, (category_scope(policy.name), *dict.fromkeys(tag_scope(tag) for tag in named)))
+        # a key's own tags are as long as its parts: what no invalidation could name is refused here
+        named = dict.fromkeys((*keys.check_tags(policy.tags(key)), *keys.check_tags(tags)))
+        if len(named) > keys.MOST_TAGS:
+            raise CacheKeyError(f"a key has at most {keys.MOST_TAGS} tags")
+        return Wanted(address, (category_scope(policy.name), *map(tag_scope, named)))
 
     def scope_name(self, scope: str) -> str:
         """The Redis key of a scope's generation."""

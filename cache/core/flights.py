@@ -82,11 +82,15 @@ class Flights:
     """The flights of one cache; safe for threads, shared by all event loops."""
 
     def __init__(self) -> None:
+        self.begin_anew()
+        self.led: ContextVar[frozenset[Hashable]] = ContextVar("glasscache_led", default=frozenset())
+        """What this thread or task leads: waiting for one's own flight would never end."""
+
+    def begin_anew(self) -> None:
+        """In a forked child: the flights in the air are the parent's, and one of its threads may have held the lock."""
         self._groups: dict[str, _Group] = {}
         self._lock = threading.Lock()
         self._sequence = 0
-        self.led: ContextVar[frozenset[Hashable]] = ContextVar("glasscache_led", default=frozenset())
-        """What this thread or task leads: waiting for one's own flight would never end."""
 
     def enter(self, name: str) -> int:
         """Say that a lookup of ``name`` begins; returns a ticket for ``join``; ``leave`` must follow."""

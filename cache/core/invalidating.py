@@ -72,8 +72,8 @@ def invalidate(
             raise PatternError("give a pattern, or tags and a category, not both")
         plan = patterns.plan(pattern, engine.policies.prefixes, namespace=engine.namespace)
         return (yield from _by_pattern(engine, plan, trigger or Trigger.API, dry_run=dry_run))
-    names = (tags,) if isinstance(tags, str) else tuple(tags)
-    scopes = [tag_scope(keys.check_tag(tag)) for tag in dict.fromkeys(names)]
+    names = keys.check_tags(tags)
+    scopes = [tag_scope(tag) for tag in names]
     if category is not None:
         scopes.append(category_scope(engine.policies[category].name))
     if not scopes:
@@ -87,6 +87,7 @@ def _by_scope(engine: Engine, scopes: Sequence[str], label: str, trigger: Trigge
     with engine.recorder.operation(label, Op.INVALIDATE, batch_size=len(scopes)) as event:
         event.trigger = trigger
         engine.flights.detach()
+        engine.failures.forget_all()
         if not engine.enabled:
             return 0
         try:
@@ -104,6 +105,7 @@ def _by_pattern(engine: Engine, plan: PatternPlan, trigger: Trigger, *, dry_run:
         event.trigger = trigger
         if not dry_run:
             engine.flights.detach()
+            engine.failures.forget_all()
         if not engine.enabled:
             return 0
         try:

@@ -26,6 +26,9 @@ LAST_TURN = (1 << 63) - 1
 LONGEST_TAG = 512
 """Characters of a tag."""
 
+MOST_TAGS = 256
+"""Tags of one key: an entry names them all, and each read compares them."""
+
 _UNSAFE = re.compile(rb"[^A-Za-z0-9\-._]")
 _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-._]{0,63}\Z")
 
@@ -203,3 +206,18 @@ def check_tag(tag: Any) -> str:
     except UnicodeEncodeError:
         raise CacheKeyError("a tag is no valid Unicode") from None
     return tag
+
+
+def check_tags(tags: Any) -> tuple[str, ...]:
+    """The tags, each once, in their order; one text is one tag, None is none.
+
+    Raises:
+        CacheKeyError: one of them is no tag, or they are no collection.
+    """
+    if isinstance(tags, str):
+        return (check_tag(tags),)
+    try:
+        found = tuple(tags or ())
+    except TypeError:
+        raise CacheKeyError(f"tags are a sequence of text, not {type(tags).__name__}") from None
+    return tuple(dict.fromkeys(map(check_tag, found)))

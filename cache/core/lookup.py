@@ -7,6 +7,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal
 
 from cache.core.fingerprint import Fingerprint
+from cache.core.ttl import seconds
+from cache.errors import CacheValueError
 from telemetry.vocabulary import ErrorType, MissReason, Outcome, Tier
 
 if TYPE_CHECKING:
@@ -69,10 +71,21 @@ class Computed:
         value: what the caller gets.
         files: fingerprints of every file and directory that was read; checked on each hit.
         store: False when this result must not be kept (a failure, say).
-        ttl: seconds > 0 that this result may live; None takes the call's.
+        ttl: seconds that this result may live, 1 ms to ten years; None takes the call's.
+
+    Raises:
+        CacheValueError: ``files`` holds something else than fingerprints.
+        TTLError: ``ttl`` is none.
     """
 
     value: Any
     files: tuple[Fingerprint, ...] = ()
     store: bool = True
     ttl: float | None = None
+
+    def __post_init__(self) -> None:
+        # here, where the mistake is: later it would be found in the middle of a write
+        if not isinstance(self.files, tuple) or not all(isinstance(file, Fingerprint) for file in self.files):
+            raise CacheValueError("a Computed's files are a tuple of fingerprints")
+        if self.ttl is not None:
+            seconds(self.ttl)

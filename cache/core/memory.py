@@ -38,6 +38,10 @@ class FailureMemory:
             return None
         return error.with_traceback(traceback)
 
+    def forget_all(self) -> None:
+        """Forget everything: what failed may have been mended."""
+        self._failures.clear()
+
     def forget(self, key: Hashable) -> None:
         """Forget what was remembered under ``key``."""
         if self._failures:

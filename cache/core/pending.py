@@ -22,6 +22,10 @@ class Pending:
         self._names: dict[str, None] = {}
         self._lock = threading.Lock()
 
+    def begin_anew(self) -> None:
+        """In a forked child: a thread of the parent may have held the lock; what is pending is so here too."""
+        self._lock = threading.Lock()
+
     def __bool__(self) -> bool:
         return bool(self._scopes or self._names)
 

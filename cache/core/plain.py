@@ -11,6 +11,7 @@ import orjson
 from cache.core import ttl as ttls
 from cache.core.engine import Engine, Operation
 from cache.core.invalidating import refuse_writes, sweep
+from cache.core.lookup import MISS
 from cache.core.patterns import plan as plan_pattern
 from cache.core.patterns import prefix_category
 from cache.core.steps import Call
@@ -65,10 +66,10 @@ def get(engine: Engine, warn: Warn, key: Any, *, parse: bool = False) -> Operati
             event.looked(Outcome.ERROR)
             return None
         value = _read(raw, parse=parse)
-        if value is None:
+        if value is MISS:
             event.looked(Outcome.MISS, reason=MissReason.UNKNOWN if raw is None else MissReason.CORRUPT)
-        else:
-            event.looked(Outcome.HIT, tier=Tier.REDIS)
+            return None
+        event.looked(Outcome.HIT, tier=Tier.REDIS)
         return value
 
 
@@ -80,16 +81,16 @@ def _refused(event: OperationEvent, warn: Warn, fault: str) -> None:
 
 
 def _read(raw: Any, *, parse: bool) -> Any:
-    """Text or JSON of what Redis holds; None for anything else."""
+    """Text or JSON (null among it) of what Redis holds; ``MISS`` for anything else."""
     try:
         if isinstance(raw, bytes):
             raw = raw.decode()
         if not isinstance(raw, str):
-            return None
+            return MISS
         raw.encode()
         return orjson.loads(raw) if parse else raw
     except (ValueError, RecursionError):
-        return None
+        return MISS
 
 
 def put(engine: Engine, warn: Warn, key: Any, value: Any, seconds: Any, *, as_json: bool = False) -> Operation[bool]:
@@ -130,7 +131,7 @@ def _text_of(value: Any, *, as_json: bool) -> tuple[bytes, str | None]:
             data = value.encode()
         else:
             return b"", f"a value must be text, not {type(value).__name__}"
-    except (TypeError, ValueError, RecursionError):
+    except Exception:  # also what a value's own __eq__ raises
         return b"", "a value must be valid Unicode and, for JSON, made of JSON's types"
     if len(data) > LONGEST_VALUE:
         return b"", f"a value must not be longer than {LONGEST_VALUE} bytes"

@@ -66,8 +66,9 @@ for d = 1, n do
   local at = 3 + 2 * m + 6 * (d - 1)
   local entry, block = KEYS[m + 2 * d - 1], KEYS[m + 2 * d]
   local own, scopes, ok = ARGV[at + 3], ARGV[at + 6], true
-  for s = 1, #scopes, 2 do
-    if not agrees[string.byte(scopes, s) * 256 + string.byte(scopes, s + 1)] then ok = false end
+  for s = 1, #scopes, 4 do
+    local a, b, c, e = string.byte(scopes, s, s + 3)
+    if not agrees[((a * 256 + b) * 256 + c) * 256 + e] then ok = false end
   end
   if ok and own ~= '' then
     local head = redis.pcall('GETRANGE', entry, 0, 19)

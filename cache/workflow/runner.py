@@ -46,6 +46,16 @@ class Question:
     word: str
 
 
+QUESTIONS = (
+    Question("task-decode", 0, "How is the end of a string found?", "string"),
+    Question("task-decode", 1, "What happens when the text is not valid?", "error"),
+    Question("task-encode", 0, "Which class turns objects into text?", "class"),
+    Question("task-encode", 1, "How are nested containers handled?", "dict"),
+    Question("task-usage", 0, "What does the command line do?", "main"),
+)
+"""Asked of any folder; they fit the default one best."""
+
+
 @dataclass(slots=True)
 class Answer:
     """What a turn gave: the prompt and where its passages come from; what it cost."""

@@ -122,6 +122,27 @@ def test_a_cancelled_leader_hands_over(glasscache_url: str) -> None:
     assert len(calls) == 2
 
 
+def test_a_batch_that_fails_counts_the_keys_that_it_followed(glasscache_url: str) -> None:
+    """Each key of a batch is counted once, also one that another caller was computing when the batch failed."""
+    stage = Stage("sync", glasscache_url)
+    cache, begun, go_on = stage.cache.cache, threading.Event(), threading.Event()
+
+    def slow(keys: list[str]) -> list[str]:
+        begun.set()
+        go_on.wait(5)
+        return keys
+
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(cache.get_or_compute_many, "prompt", ["shared"], slow)
+        assert begun.wait(5)
+        with pytest.raises(ZeroDivisionError):
+            cache.get_or_compute_many("prompt", ["shared", "own", "shared"], lambda keys: [1 / 0])
+        go_on.set()
+        assert other.result(5) == ["shared"]
+    assert stage.count("miss") == 1 + 3
+    cache.close()
+
+
 def test_a_computation_may_ask_for_its_own_key(glasscache_url: str) -> None:
     """Re-entrancy ends: the inner call computes by itself instead of waiting for itself."""
     with Cache.from_url(glasscache_url, read_deadline=2, write_deadline=2) as cache:

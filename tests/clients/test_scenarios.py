@@ -250,3 +250,5 @@ def test_a_stop_iteration_passes_unchanged(glasscache_url: str) -> None:
         cache.get_or_compute("prompt", "k", Recording(error))
 
     assert raised.value is error
+    (event,) = [event for span in stage.telemetry.spans("cache.compute prompt") for event in span.events]
+    assert dict(event.attributes or {}) == {"exception.type": "builtins.StopIteration"}

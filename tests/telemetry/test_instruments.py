@@ -51,6 +51,7 @@ def work(recorder: Recorder) -> None:
     with recorder.operation("context", Operation.DELETE) as event:
         event.trigger, event.deletes = Trigger.API, 1
     recorder.breaker("redis", BreakerState.OPEN)
+    recorder.register_category("context", 3600.0)
     recorder.count_hit()
 
 
@@ -202,6 +203,15 @@ def test_prometheus_names_are_those_of_the_exporter() -> None:
     for metric in schema.METRICS:
         suffix = "_bucket" if metric.kind is Kind.HISTOGRAM else ""
         assert metric.prometheus + suffix in names
+
+
+def test_the_ttl_of_a_policy_is_a_gauge_of_its_category(recorder: Recorder, reader: InMemoryMetricReader) -> None:
+    """Only categories that have a policy have one; the last that was told is shown."""
+    recorder.register_category("static")
+    recorder.register_category("report", 60.0)
+    recorder.register_category("report", 30.0)
+    (point,) = metrics_of(reader)["cache.policy.ttl"].data.data_points
+    assert (dict(point.attributes), point.value) == ({"cache.category": "report"}, 30.0)
 
 
 def test_the_breakers_gauge_has_the_contracts_numbers(recorder: Recorder, reader: InMemoryMetricReader) -> None:

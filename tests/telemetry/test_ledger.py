@@ -173,10 +173,11 @@ def test_figures_are_a_copy() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_child_begins_at_zero_even_when_the_lock_was_held() -> None:
-    """A child's ledger is empty, keeps the breakers' states, and has a lock that nobody holds."""
+    """A child's ledger is empty, keeps the breakers' states and the TTLs, and has a lock that nobody holds."""
     ledger = Ledger()
     ledger.apply(hit(), 0.0)
     ledger.breaker("redis", BreakerState.OPEN)
+    ledger.register_category("report", 30.0)
     locked, forked = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -196,6 +197,7 @@ def test_a_forked_child_begins_at_zero_even_when_the_lock_was_held() -> None:
             figures = ledger.figures()
             counted = {category for category, *_ in figures.requests}
             kept = figures.breakers == {"redis": BreakerState.OPEN} and not figures.transitions
+            kept = kept and figures.ttls_s == {"report": 30.0}
             status = 0 if counted == {"tool"} and kept and figures.generation == 1 else 2
         finally:
             os._exit(status)

@@ -44,6 +44,7 @@ CONTRACT = {
     "cache.flight.waits": (Kind.COUNTER, "{wait}", "cache_flight_waits_total"),
     "cache.breaker.state": (Kind.GAUGE, "", "cache_breaker_state"),
     "cache.breaker.transitions": (Kind.COUNTER, "{transition}", "cache_breaker_transitions_total"),
+    "cache.policy.ttl": (Kind.GAUGE, "s", "cache_policy_ttl_seconds"),
     "cache.telemetry.dropped": (Kind.COUNTER, "{event}", "cache_telemetry_dropped_total"),
     "cache.local.entry.count": (Kind.UP_DOWN_COUNTER, "{entry}", "cache_local_entry_count"),
     "cache.local.size": (Kind.UP_DOWN_COUNTER, "By", "cache_local_size_bytes"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -69,6 +70,17 @@ def test_a_pattern_drops_its_keys_and_no_others(client: RedisCacheClient) -> Non
     assert client.invalidate_pattern("nothing:*") == 0
 
 
+class Unequal(Enum):
+    """A value that JSON can be made of and that refuses to be compared."""
+
+    MEMBER = "a"
+
+    def __eq__(self, other: object) -> bool:
+        raise ArithmeticError
+
+    __hash__ = Enum.__hash__
+
+
 def test_json(client: RedisCacheClient) -> None:
     """JSON goes in and comes out; what is no JSON is None, what cannot be JSON is False."""
     value = {"messages": [{"role": "user", "content": "hi"}], "n": 1.5, "none": None}
@@ -77,17 +89,19 @@ def test_json(client: RedisCacheClient) -> None:
     client.set("text", "no json {")
     assert client.get_json("text") is None
     assert client.get_json("absent") is None
-    for bad in (object(), {1, 2}, {"a": float("nan")}, {1: "a"}, b"bytes", "\ud800", (1, 2)):
+    for bad in (object(), {1, 2}, {"a": float("nan")}, {1: "a"}, b"bytes", "\ud800", (1, 2), Unequal.MEMBER):
         assert client.set_json("bad", bad) is False
     assert client.get_json("bad") is None
 
 
 def test_falsy_json_is_a_value(client: RedisCacheClient, metrics: CacheMetrics) -> None:
-    """An empty dict is a hit."""
+    """An empty dict is a hit, and so is null, though its answer is None."""
     client.set_json("prompt:empty", {})
+    client.set_json("prompt:null", None)
 
     assert client.get_json("prompt:empty") == {}
-    assert metrics.category_hits == {"prompt": 1}
+    assert client.get_json("prompt:null") is None
+    assert (metrics.category_hits, metrics.category_misses) == ({"prompt": 2}, {})
 
 
 def test_health(client: RedisCacheClient) -> None:

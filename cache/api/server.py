@@ -1,0 +1,43 @@
+"""The application behind uvicorn, in one worker, on a socket that was opened for it."""
+
+from __future__ import annotations
+
+import socket
+
+import uvicorn
+from fastapi import FastAPI
+
+from cache.api.protocol import ProblemProtocol
+from cache.workers import Worker
+
+GRACE_S = 2
+"""How long requests under way may take when the process is asked to end."""
+
+
+class WorkerServer(uvicorn.Server):
+    """A server that says when it is ready, and minds a signal that came before it could take one."""
+
+    def __init__(self, app: FastAPI, worker: Worker) -> None:
+        # no access log: a query may hold a key, and every request is a span without one
+        config = uvicorn.Config(
+            app,
+            http=ProblemProtocol,
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+        super().__init__(config)
+        self._worker = worker
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve."""
+        await super().startup(sockets)
+        self._worker.ready()
+        self.should_exit = self.should_exit or self._worker.stop.wait()
+
+
+def run_server(app: FastAPI, listener: socket.socket, worker: Worker) -> None:
+    """Serve until the worker is asked to end."""
+    WorkerServer(app, worker).run(sockets=[listener])

@@ -1,0 +1,80 @@
+"""A part of the stack is away for a while: what was handed to the Collector's queues arrives when it is back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from support.stack import Stack, until
+
+pytestmark = [pytest.mark.container, pytest.mark.slow]
+
+PATIENCE_S = 180
+"""How long a machine that is busy may take for what an idle one does in 15 s."""
+
+EXPORT_S = 15
+"""Seconds between two exports of a process."""
+
+LOST = (
+    'sum({__name__=~"otelcol_exporter_(enqueue|send)_failed_(spans|metric_points)_total",job="otel-collector"})'
+    ' + sum({__name__=~"otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total"})'
+)
+QUEUED = 'otelcol_exporter_queue_size{exporter="otlp_http/jaeger"}'
+SENT = 'otelcol_exporter_sent_spans_total{exporter="otlp_http/jaeger",job="otel-collector"}'
+
+
+@pytest.fixture
+def quiet(stack: Stack) -> Iterator[Stack]:
+    """The stack; the workflow, should a test have stopped it, runs again afterwards."""
+    yield stack
+    stack.up()
+
+
+def test_traces_wait_for_jaeger(quiet: Stack) -> None:
+    """Jaeger stops until spans wait on disk: it has every span that was kept, from before, meanwhile and after."""
+    began = time.time() - 3600
+    gone = quiet.stop("jaeger")
+    until(lambda: quiet.value(QUEUED) > 0, PATIENCE_S, "spans wait for Jaeger")
+    back = quiet.start("jaeger")
+    quiet.stop("traffic")
+    until(lambda: quiet.value(QUEUED) == 0, PATIENCE_S, "the queue is empty")
+
+    def stored() -> int:
+        traces = [quiet.traces(name, began, time.time()) for name in ("glasscache", "glasscache-traffic")]
+        return len({span["spanID"] for found in traces for trace in found for span in trace["spans"]})
+
+    until(lambda: stored() == quiet.value(SENT) > 0, PATIENCE_S, "Jaeger has what the Collector sent")
+    assert quiet.traces("glasscache-traffic", gone, back)
+    assert quiet.value(LOST) == 0
+
+
+def test_figures_wait_for_prometheus_even_over_a_restart_of_the_collector(quiet: Stack) -> None:
+    """Prometheus is away and the Collector restarts meanwhile: no process's series has a hole afterwards."""
+    series = 'cache_requests_total{job="glasscache-traffic",cache_category="tool",cache_outcome="hit"}'
+    until(lambda: quiet.query(series), PATIENCE_S, "figures of the workflow")
+    instances = {one["metric"]["instance"] for one in quiet.query(series)}
+    gone = quiet.stop("prometheus")
+    # nothing can be asked meanwhile: two exports of each process go into the queue, then two more after the restart
+    time.sleep(2 * EXPORT_S)
+    quiet.compose("restart", "--timeout", "10", "otel-collector")
+    time.sleep(2 * EXPORT_S)
+    back = quiet.start("prometheus")
+    seconds = back - gone
+    # an export that met the restarting Collector was never in a queue; it is one at most
+    least = int(seconds / EXPORT_S) - 1
+
+    def points() -> dict[str, float]:
+        query = f"max by (instance) (count_over_time({series}[{seconds:.0f}s]))"
+        found = quiet.prometheus("query", query=query, time=back)["result"]
+        return {one["metric"]["instance"]: float(one["value"][1]) for one in found}
+
+    def complete() -> bool:
+        try:
+            return all(points().get(instance, 0) >= least for instance in instances)
+        except OSError:
+            return False
+
+    until(complete, PATIENCE_S, f"{least} points of {instances} between {gone:.0f} and {back:.0f}")
+    until(lambda: quiet.query(LOST), PATIENCE_S, "the Collector is scraped")
+    assert quiet.value(LOST) == 0
