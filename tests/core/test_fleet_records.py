@@ -82,6 +82,16 @@ def test_a_breaker_is_shown_in_its_worse_state() -> None:
     assert a.plus(b).breakers == b.plus(a).breakers == expected
 
 
+def test_a_setting_is_not_added_up() -> None:
+    """Two processes that promise an hour promise an hour; where they differ, the longer is shown."""
+    a, b = (
+        Figures(ttls_s={"prompt": 3600.0, "tool": 60.0}),
+        Figures(ttls_s={"prompt": 3600.0, "tool": 1800.0, "x": 1.0}),
+    )
+
+    assert a.plus(b).ttls_s == b.plus(a).ttls_s == {"prompt": 3600.0, "tool": 1800.0, "x": 1.0}
+
+
 def test_histograms_of_other_buckets_cannot_be_added() -> None:
     """Different boundaries are an error, not a wrong sum."""
     with pytest.raises(ValueError, match="boundaries"):
