@@ -100,9 +100,7 @@ def _bare(counts: dict[tuple[str, str], Any]) -> Counts:
 
 def test_the_drivers_looked_every_category_up(expected: Counts) -> None:
     """There is something to compare: hits and misses of each of the four."""
-    assert expected.keys() == {
-        (name, word) for name in ("context", "embedding", "tool", "prompt") for word in ("hit", "miss")
-    }
+    assert expected.keys() == {(name, word) for name in BUILT_IN_CATEGORIES for word in ("hit", "miss")}
 
 
 @pytest.mark.parametrize("road", ROADS)
@@ -163,12 +161,8 @@ def test_both_roads_agree_on_every_series(counted: Stack, expected: Counts) -> N
 
     def differing() -> dict[frozenset[tuple[str, str]], tuple[float, float]]:
         one, two = (of(jobs) for jobs in ROADS.values())
-        # health checks and scrapes go on meanwhile, which look nothing up
-        return {
-            key: (one.get(key, 0), two.get(key, 0))
-            for key in one | two
-            if one.get(key, 0) != pytest.approx(two.get(key, 0), rel=1e-9)
-        }
+        pairs = {key: (one.get(key, 0.0), two.get(key, 0.0)) for key in one | two}
+        return {key: pair for key, pair in pairs.items() if pair[0] != pytest.approx(pair[1], rel=1e-9)}
 
     until(lambda: not differing(), 60, "equal totals")
     assert differing() == {}
