@@ -3,7 +3,7 @@ PYTHON ?= $(firstword $(foreach name,python3.14 python3.13 python3.12 python3.11
 ENV := .venv/env
 RUN := $(ENV)/bin/python
 
-.PHONY: help demo test check lint types contracts serve stack-up stack-down test-stack test-container lock clean
+.PHONY: help demo test check lint types contracts serve stack-up stack-down test-rules test-stack test-container lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -33,6 +33,9 @@ types: $(ENV)/.synced
 
 contracts: $(ENV)/.synced
 	$(RUN) -m pytest -q tests/test_architecture.py tests/test_links.py
+
+test-rules: $(ENV)/.synced ## run promtool over Prometheus's rules and their tests (needs promtool or Docker)
+	$(RUN) -m pytest tests/dashboards/test_rules_promtool.py
 
 test-container: ## follow the README in an empty container of Debian with Python 3.11 (needs Docker)
 	sh tools/in_container.sh

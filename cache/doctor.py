@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
-from collections.abc import Iterator
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from http.client import HTTPException
 from typing import Any
-from urllib.parse import urlsplit
+
+from opentelemetry.util.re import parse_env_headers
 
 from cache.clock import Deadline, SystemClock
 from cache.core.health import parse_info
@@ -19,6 +22,7 @@ from cache.stores.connect import open_store
 from cache.stores.contract import Store
 from cache.stores.embedded import EmbeddedServer
 from cache.stores.options import StoreOptions
+from telemetry.otel_settings import Signal
 from telemetry.vocabulary import ErrorType
 
 PATIENCE_S = 2.0
@@ -48,7 +52,7 @@ class Finding:
         return asdict(self)
 
 
-def examine(environ: dict[str, str] | None = None) -> list[Finding]:
+def examine(environ: Mapping[str, str] | None = None) -> list[Finding]:
     """Look at everything that can be looked at; what depends on a broken thing is left out."""
     try:
         settings = Settings.load()
@@ -58,7 +62,7 @@ def examine(environ: dict[str, str] | None = None) -> list[Finding]:
     if not settings.enabled:
         findings.append(Finding("warn", "caching", "disabled", "set CACHE_ENABLED=true"))
     findings += _examine_store(settings)
-    findings += _collector(os.environ if environ is None else environ)  # type: ignore[arg-type]
+    findings += _collector(os.environ if environ is None else environ)
     return findings
 
 
@@ -107,6 +111,8 @@ _CURES = {
     ErrorType.REFUSED: "start the server, or correct host and port in REDIS_URL",
     ErrorType.LOADING: "wait: the server is loading its data",
     ErrorType.NOPERM: "allow +ping +get +mget +set +eval +evalsha +scan +unlink +del +info to this user",
+    ErrorType.OOM: "raise maxmemory, or let the server evict",
+    ErrorType.READONLY: "name the primary in REDIS_URL: a replica takes no writes",
     ErrorType.PROTOCOL: "something else than Redis or Valkey listens there",
 }
 
@@ -150,14 +156,17 @@ def _rights(store: Store, prefix: str) -> Iterator[Finding]:
         ("UNLINK", Call(("UNLINK", key), deadline)),
         ("DEL", Call(("DEL", key), deadline)),
     )
-    missing = []
+    missing: dict[str, ErrorType] = {}
     for name, step in needed:
         try:
             store.execute(step)
         except StoreError as trouble:
-            missing.append(f"{name} ({trouble.kind.value})")
+            missing[name] = trouble.kind
     if missing:
-        yield Finding("fail", "rights", ", ".join(missing), "ACL SETUSER: allow these commands on the cache's keys")
+        cure = "ACL SETUSER: allow these commands on the cache's keys"
+        if ErrorType.NOPERM not in missing.values():
+            cure = _CURES.get(next(iter(missing.values())), "see the server's log")
+        yield Finding("fail", "rights", ", ".join(f"{name} ({kind.value})" for name, kind in missing.items()), cure)
     else:
         yield Finding("ok", "rights", "every command that the cache needs")
 
@@ -176,15 +185,31 @@ def _clock(store: Store) -> Iterator[Finding]:
         yield Finding("ok", "clock", f"{apart * 1000:.0f} ms from the server's")
 
 
-def _collector(environ: dict[str, str]) -> Iterator[Finding]:
-    endpoint = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
-    if not endpoint:
+def _collector(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """An empty export to each place that traces and metrics go to: a port that is open is no Collector yet."""
+    signals = [Signal.from_mapping(environ, name, console=False, otlp=None) for name in ("TRACES", "METRICS")]
+    places = dict.fromkeys(signal.endpoint for signal in signals if "otlp" in signal.exporters)
+    if not places:
         yield Finding("ok", "collector", "none is set (OTEL_EXPORTER_OTLP_ENDPOINT)")
         return
-    parts = urlsplit(endpoint)
+    headers = parse_env_headers(environ.get("OTEL_EXPORTER_OTLP_HEADERS", ""), liberal=True)
+    found = dict.fromkeys(_export_nothing(place, headers) for place in places)
+    for level, what, cure in found:
+        yield Finding(level, "collector", what, cure)
+
+
+def _export_nothing(endpoint: str, headers: Mapping[str, str]) -> tuple[str, str, str]:
+    """Level, finding and cure of one place; the place itself may hold a password and is not shown."""
+    if not endpoint.startswith(("http://", "https://")):
+        return "fail", "the endpoint is no http(s) URL", "OTEL_EXPORTER_OTLP_ENDPOINT=http://otel-collector:4318"
+    told = {**headers, "Content-Type": "application/x-protobuf"}
     try:
-        socket.create_connection((parts.hostname or "localhost", parts.port or 4318), PATIENCE_S).close()
-    except (OSError, ValueError) as error:
-        yield Finding("warn", "collector", type(error).__name__, "start it, or correct OTEL_EXPORTER_OTLP_ENDPOINT")
-    else:
-        yield Finding("ok", "collector", "reached")
+        request = urllib.request.Request(endpoint, b"", told)  # noqa: S310 - the scheme was checked
+        urllib.request.urlopen(request, timeout=PATIENCE_S).close()  # noqa: S310
+    except urllib.error.HTTPError as error:
+        error.close()
+        return "warn", f"answers {error.code}", "OTLP over HTTP is wanted there (port 4318); its headers may be missing"
+    except (OSError, ValueError, HTTPException) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        return "warn", type(reason).__name__, "start it, or correct OTEL_EXPORTER_OTLP_ENDPOINT"
+    return "ok", "takes what it is sent", ""

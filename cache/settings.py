@@ -25,9 +25,13 @@ _EXAMPLES = {
     "CACHE_TRUST_RESTARTS": "false",
     "CACHE_LOG_JSON": "true",
     "CACHE_FLEET": "true",
+    "CACHE_API_TOKEN": "$(openssl rand -hex 32)",
 }
 
 _TTL_EXAMPLE = "3600"
+
+LONGEST_TOKEN = 4096
+"""Characters of a bearer token."""
 
 
 def _variable(name: str) -> Any:
@@ -74,6 +78,15 @@ class Settings(BaseSettings):
     def _ttl(cls, value: float) -> float:
         return seconds(value)
 
+    @field_validator("api_token")
+    @classmethod
+    def _token(cls, value: SecretStr) -> SecretStr:
+        """A token that no header can carry would close the door without a word."""
+        text = value.get_secret_value()
+        if text and not (text.isascii() and text.isprintable() and " " not in text and len(text) <= LONGEST_TOKEN):
+            raise ValueError(f"a token is at most {LONGEST_TOKEN} ASCII characters without blanks")
+        return value
+
     @field_validator("namespace")
     @classmethod
     def _namespace(cls, value: str) -> str:
@@ -86,7 +99,11 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: the first wrong setting.
         """
-        given = {**dotenv_values(env_file), **os.environ} if env_file is not None else dict(os.environ)
+        try:
+            given = {**dotenv_values(env_file), **os.environ} if env_file is not None else dict(os.environ)
+        except (OSError, UnicodeError) as error:
+            fault = f"cannot be read as UTF-8 text ({type(error).__name__})"
+            raise SettingsError(f"{env_file}: {fault}; for example a line CACHE_ENABLED=true") from None
         return cls._checked(_env_file=env_file, ttls=_further_ttls(given))
 
     @classmethod

@@ -64,6 +64,17 @@ def size(value: float) -> str:
     return f"{value:.1f} GiB"
 
 
+def figures(summary: dict[str, Any]) -> str:
+    """The figures of an API in one line, whose they are where the fleet was asked for, and each category's below."""
+    head = (
+        f"{summary['total_requests']} requests, {summary['hit_rate']} hits, {summary['sets']} sets, "
+        f"{summary['deletes']} deletes, {summary['errors']} errors\n"
+    )
+    if "processes" in summary:
+        head += f"{fleet(summary)}\n"
+    return f"{head}\n{categories(summary)}" if summary["categories"] else head
+
+
 def categories(summary: dict[str, Any]) -> str:
     """The figures of each category as a table."""
     rows = []

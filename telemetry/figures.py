@@ -67,10 +67,12 @@ class Figures:
         return Figures(**(parts | kept))
 
     def plus(self, other: Figures) -> Figures:
-        """What both counted, since the earlier of the two began; a breaker is shown in its worse state."""
+        """What both counted, since the earlier of the two began; a breaker is shown in its worse state,
+        of two TTLs of a category the longer."""
         parts = {part.name: _plus(getattr(self, part.name), getattr(other, part.name)) for part in fields(self)}
         kept = {
             "breakers": _worse(self.breakers, other.breakers),
+            "ttls_s": _longer(self.ttls_s, other.ttls_s),
             "since": min(self.since, other.since),
             "generation": max(self.generation, other.generation),
         }
@@ -107,6 +109,11 @@ def _sum(mine: Any, theirs: Any) -> Any:
 
 def _worse(mine: dict[str, BreakerState], theirs: dict[str, BreakerState]) -> dict[str, BreakerState]:
     both = sorted((*mine.items(), *theirs.items()), key=lambda item: BREAKER_GAUGE[item[1]])
+    return dict(both)
+
+
+def _longer(mine: dict[str, float], theirs: dict[str, float]) -> dict[str, float]:
+    both = sorted((*mine.items(), *theirs.items()), key=lambda item: item[1])
     return dict(both)
 
 

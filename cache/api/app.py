@@ -50,7 +50,14 @@ def create_app(
         await cache.aclose()
         await asyncio.to_thread(fleet.close)
 
-    app = FastAPI(title="glasscache", version=version("glasscache"), description=_ABOUT, lifespan=lifespan)
+    # no redirect from /live/ to /live: it would lead to whatever host the request names
+    app = FastAPI(
+        title="glasscache",
+        version=version("glasscache"),
+        description=_ABOUT,
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
     app.include_router(cache_routes(cache, metrics, fleet, token))
     probe_routes(app, scrape)
     problems.install(app)

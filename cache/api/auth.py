@@ -8,8 +8,7 @@ from collections.abc import Callable
 from fastapi import Request
 
 from cache.api.problems import ProblemError
-
-LONGEST_TOKEN = 4096
+from cache.settings import LONGEST_TOKEN
 
 
 def token_guard(token: str) -> Callable[[Request], None]:

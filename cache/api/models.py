@@ -99,6 +99,11 @@ class Health(BaseModel):
     message: str = Field(description="The same in words.")
     hits: int | None = Field(None, description="The server's keyspace hits, server-wide; absent unless connected.")
     misses: int | None = Field(None, description="The server's keyspace misses; absent unless connected.")
+    server: str | None = Field(None, description="`valkey` or `redis`; absent unless connected.")
+    version: str | None = Field(None, description="The server's version; absent unless connected.")
+    memory_bytes: int | None = Field(None, description="Bytes that the server uses; absent unless connected.")
+    evicted_keys: int | None = Field(None, description="Keys that the server evicted; absent unless connected.")
+    breaker: str | None = Field(None, description="State of the store's breaker: closed, half_open or open.")
 
 
 class Invalidated(BaseModel):

@@ -90,6 +90,10 @@ def _code(error: Exception) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower() or "cache"
 
 
+def problem(status: int, code: str, detail: str) -> Problem:
+    """A problem whose title is the status in words."""
+    return Problem(type="about:blank", title=HTTPStatus(status).phrase, status=status, code=code, detail=detail)
+
+
 def _answer(status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    problem = Problem(type="about:blank", title=HTTPStatus(status).phrase, status=status, code=code, detail=detail)
-    return JSONResponse(problem.model_dump(), status, headers, media_type=MEDIA_TYPE)
+    return JSONResponse(problem(status, code, detail).model_dump(), status, headers, media_type=MEDIA_TYPE)

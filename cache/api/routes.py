@@ -2,10 +2,10 @@
 
 # no postponed annotations here: FastAPI reads those of functions inside functions
 import asyncio
+import json
 from typing import Annotated, Any, Literal
 
-import orjson
-from fastapi import APIRouter, Depends, FastAPI, Query, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from cache.api.auth import token_guard
@@ -28,7 +28,7 @@ def pattern_of(prefixes: list[str]) -> str:
 def cache_routes(cache: AsyncCache, metrics: CacheMetrics, fleet: Fleet, token: str) -> APIRouter:
     """``/cache/*``."""
     router = APIRouter(prefix="/cache", tags=["cache"])
-    guard = Depends(token_guard(token))
+    guarded = [Depends(token_guard(token)), Depends(each_parameter_once)]
     prefixes = sorted(cache.policies.prefixes)
     categories = sorted(cache.policies)
 
@@ -49,7 +49,7 @@ def cache_routes(cache: AsyncCache, metrics: CacheMetrics, fleet: Fleet, token: 
             return JSONResponse(await asyncio.to_thread(fleet.summary))
         return JSONResponse(metrics.summary())
 
-    @router.post("/invalidate", response_model=Invalidated, dependencies=[guard], responses=responses(401, 403, 422))
+    @router.post("/invalidate", response_model=Invalidated, dependencies=guarded, responses=responses(401, 403, 422))
     async def invalidate(
         pattern: Annotated[
             str,
@@ -66,7 +66,7 @@ def cache_routes(cache: AsyncCache, metrics: CacheMetrics, fleet: Fleet, token: 
         deleted = await cache.invalidate(pattern=pattern, trigger=Trigger.ADMIN, dry_run=dry_run)
         return {"deleted": deleted, "pattern": pattern, "dry_run": dry_run, "complete": not cache.pending}
 
-    @router.get("/explain", response_model=Explained, dependencies=[guard], responses=responses(401, 403, 422))
+    @router.get("/explain", response_model=Explained, dependencies=guarded, responses=responses(401, 403, 422))
     async def explain(
         category: Annotated[str, Query(max_length=32, json_schema_extra={"enum": categories})],
         key: Annotated[
@@ -88,11 +88,24 @@ def cache_routes(cache: AsyncCache, metrics: CacheMetrics, fleet: Fleet, token: 
 
 
 def read_key(text: str) -> Any:
-    """A key out of its text: JSON where it is JSON, else the text itself."""
+    """A key out of its text: JSON where it is JSON, else the text itself.
+
+    Read by the standard library, as the command reads it: large integers stay what they are.
+    """
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
+        return json.loads(text)
+    except (ValueError, RecursionError):
         return text
+
+
+def each_parameter_once(request: Request) -> None:
+    """Refuse a parameter that is unknown or comes twice: what was meant is then a guess, and a costly one."""
+    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
+    given = [name for name, _ in request.query_params.multi_items()]
+    if not known.issuperset(given):
+        raise ProblemError(422, "unknown_parameter", f"there are {', '.join(sorted(known))}")
+    if len(given) != len(set(given)):
+        raise ProblemError(422, "doubled_parameter", "give each parameter once")
 
 
 def probe_routes(app: FastAPI, scrape: Any) -> None:

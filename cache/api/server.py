@@ -7,6 +7,7 @@ import socket
 import uvicorn
 from fastapi import FastAPI
 
+from cache.api.protocol import ProblemProtocol
 from cache.workers import Worker
 
 GRACE_S = 2
@@ -19,7 +20,13 @@ class WorkerServer(uvicorn.Server):
     def __init__(self, app: FastAPI, worker: Worker) -> None:
         # no access log: a query may hold a key, and every request is a span without one
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=GRACE_S
+            app,
+            http=ProblemProtocol,
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_S,
         )
         super().__init__(config)
         self._worker = worker

@@ -62,8 +62,8 @@ _HISTOGRAMS: dict[str, tuple[tuple[type[str], ...], tuple[float, ...]]] = {
     "sizes": ((str,), SIZE_BUCKETS),
     "ages": ((str,), AGE_BUCKETS),
 }
-LEFT_OUT = frozenset({"breakers", "generation"})
-"""Fields of ``Figures`` that say how one process is now, and are not added up."""
+LEFT_OUT = frozenset({"breakers", "generation", "ttls_s"})
+"""Fields of ``Figures`` that say how one process is now or how it was set, and are not added up."""
 
 
 def encode(figures: Figures) -> bytes:

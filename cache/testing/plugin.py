@@ -6,6 +6,7 @@ Installed with ``glasscache[testing]``; every fixture makes what it gives at its
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -34,6 +35,10 @@ def glasscache_url(glasscache_server: EmbeddedServer) -> str:
     """URL of the session's server, which is empty and awake."""
     import redis
 
+    from cache.errors import EmbeddedServerError
+
+    with suppress(EmbeddedServerError):  # a test may have frozen it, or killed it
+        glasscache_server.thaw()
     glasscache_server.start()
     with redis.Redis(unix_socket_path=glasscache_server.socket) as client:
         client.flushall()
@@ -70,10 +75,11 @@ def glasscache_telemetry() -> Captured:
 
 @pytest.fixture
 def glasscache_cache(glasscache_url: str, glasscache_telemetry: Captured) -> Iterator[Cache]:
-    """A cache on the session's server whose telemetry is captured."""
+    """A cache on the session's server whose telemetry is captured; a busy machine does not look like a slow store."""
     from cache.layer import Cache
 
-    with Cache.from_url(glasscache_url, recorder=glasscache_telemetry.recorder()) as cache:
+    recorder = glasscache_telemetry.recorder()
+    with Cache.from_url(glasscache_url, recorder=recorder, read_deadline=2, write_deadline=2) as cache:
         yield cache
 
 

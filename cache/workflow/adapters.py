@@ -53,6 +53,11 @@ def computes(client: Any) -> TypeGuard[ComputingCache]:
     return callable(getattr(client, "get_or_compute", None))
 
 
+def computes_awaited(client: Any) -> TypeGuard[AsyncComputingCache]:
+    """The same of the twin."""
+    return computes(client)
+
+
 def read_json(client: Any, key: str) -> Any:
     """What a plain client has under ``key``; None when it raises: that costs a hit, never the caller."""
     try:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cache.errors import CacheError
 from cache.layer import Cache
 from cache.metrics import get_metrics
 from cache.stores.embedded import EmbeddedServer
@@ -39,7 +40,8 @@ def run_demo(
         then: called while store and folder are still there, with the store's URL, the folder and the figures.
 
     Raises:
-        ValueError: no folder, or too large.
+        ValueError: as ``working_copy``.
+        CacheError: a run ended before its end.
     """
     with working_copy(folder) as copy, EmbeddedServer() as server:
         results: dict[str, Any] = {}
@@ -63,16 +65,29 @@ def speed_up(results: dict[str, Any]) -> dict[str, float]:
 def _in_process(phase: str, folder: Path, url: str, say: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     command = [sys.executable, "-m", "cache.workflow.demo", phase, str(folder)]
     environment = {**os.environ, "REDIS_URL": url}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as worker:
-        assert worker.stdout is not None
-        result: dict[str, Any] = {}
-        for line in worker.stdout:
-            event = json.loads(line)
-            if event["event"] == "done":
-                result = event
-            say({"phase": phase, **event})
+    # in a session of its own: Ctrl-C is ours to answer, and ends the worker without a traceback
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, env=environment, text=True, start_new_session=True
+    ) as worker:
+        try:
+            result = _listen(worker, phase, say)
+        except BaseException:
+            worker.kill()
+            raise
     if worker.returncode != 0 or not result:
-        raise RuntimeError(f"the {phase} run ended with {worker.returncode}")
+        raise CacheError(f"the {phase} run ended with {worker.returncode}; its own words stand above")
+    return result
+
+
+def _listen(worker: subprocess.Popen[str], phase: str, say: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Hand on what a worker says; its last word, or nothing when it ended without one."""
+    assert worker.stdout is not None
+    result: dict[str, Any] = {}
+    for line in worker.stdout:
+        event = json.loads(line)
+        if event["event"] == "done":
+            result = event
+        say({"phase": phase, **event})
     return result
 
 

@@ -16,7 +16,14 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from cache.errors import ModelUnavailableError
 from cache.key_generator import generate_embedding_key
-from cache.workflow.adapters import computes, read_json, write_json
+from cache.workflow.adapters import (
+    computes,
+    computes_awaited,
+    read_json,
+    read_json_async,
+    write_json,
+    write_json_async,
+)
 from cache.workflow.endpoint import OpenAICompatible
 from telemetry.runs import tracer
 
@@ -138,9 +145,9 @@ class CachedEmbeddings:
         """Over a plain client: a text's vector as a list under ``embed:{hash}``."""
         if self._cache is None:
             return self._embed(keys)
-        names = [generate_embedding_key("\0".join(map(str, key))) for key in keys]
+        names = _names(keys)
         found = [read_json(self._cache, name) for name in names]
-        missing = [i for i, vector in enumerate(found) if not _fits(vector, self._model.dimension)]
+        missing = _missing(found, self._model.dimension)
         vectors = self._embed([keys[i] for i in missing])
         for i, vector in zip(missing, vectors, strict=True):
             found[i] = [float(x) for x in vector]
@@ -153,7 +160,7 @@ class AsyncCachedEmbeddings:
 
     Args:
         model: called once per batch, with the texts that are missing.
-        cache: an ``AsyncCache``, or None.
+        cache: an ``AsyncCache``, a client whose ``get_json`` and ``set_json`` are awaited, or None.
     """
 
     def __init__(self, model: EmbeddingModel, cache: Any = None) -> None:
@@ -162,8 +169,8 @@ class AsyncCachedEmbeddings:
     async def query(self, text: str) -> Any:
         """As ``CachedEmbeddings.query``."""
         key = _key(self._model, text, Role.QUERY)
-        if self._cache is None:
-            return (await self._embed([key]))[0]
+        if not computes_awaited(self._cache):
+            return (await self._many([key]))[0]
 
         async def compute() -> Any:
             return (await self._embed([key]))[0]
@@ -173,8 +180,8 @@ class AsyncCachedEmbeddings:
     async def passages(self, texts: Sequence[str]) -> list[Any]:
         """As ``CachedEmbeddings.passages``."""
         keys = [_key(self._model, text, Role.PASSAGE) for text in texts]
-        if self._cache is None:
-            return await self._embed(keys)
+        if not computes_awaited(self._cache):
+            return await self._many(keys)
         return list(await self._cache.get_or_compute_many("embedding", keys, self._embed))
 
     async def _embed(self, keys: Sequence[Key]) -> list[Any]:
@@ -182,6 +189,29 @@ class AsyncCachedEmbeddings:
             return []
         with _span(self._model):
             return list(await asyncio.to_thread(self._model.embed, [key[3] for key in keys], Role(keys[0][1])))
+
+    async def _many(self, keys: list[Key]) -> list[Any]:
+        """As ``CachedEmbeddings._many``."""
+        if self._cache is None:
+            return await self._embed(keys)
+        names = _names(keys)
+        found = [await read_json_async(self._cache, name) for name in names]
+        missing = _missing(found, self._model.dimension)
+        vectors = await self._embed([keys[i] for i in missing])
+        for i, vector in zip(missing, vectors, strict=True):
+            found[i] = [float(x) for x in vector]
+            await write_json_async(self._cache, names[i], found[i])
+        return found
+
+
+def _names(keys: Sequence[Key]) -> list[str]:
+    """The specification's keys in a plain client."""
+    return [generate_embedding_key("\0".join(map(str, key))) for key in keys]
+
+
+def _missing(found: Sequence[Any], dimension: int) -> list[int]:
+    """Where a vector is missing among those that were found."""
+    return [i for i, vector in enumerate(found) if not _fits(vector, dimension)]
 
 
 def _key(model: EmbeddingModel, text: str, role: Role) -> Key:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sysconfig
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from cache.workflow.file_tools import MOST_FILES
 
 LARGEST_FOLDER = 32 << 20
 """Bytes; a larger folder is refused."""
@@ -26,25 +29,41 @@ def working_copy(folder: Path) -> Iterator[Path]:
     """A copy of the folder's files that may be edited; older than the racy moment after a change.
 
     Raises:
-        ValueError: no folder, nothing in it, or too large.
+        ValueError: no folder, too large, too many files, a file that cannot be read, or no text.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder")
     with tempfile.TemporaryDirectory(prefix="glasscache-") as directory:
-        total, target = 0, None
-        for source in sorted(folder.rglob("*")):
-            if not source.is_file() or source.is_symlink() or "__pycache__" in source.parts or ".git" in source.parts:
-                continue
-            total += source.stat().st_size
-            if total > LARGEST_FOLDER:
-                raise ValueError(f"{folder} holds more than {LARGEST_FOLDER >> 20} MiB")
-            target = Path(directory) / folder.name / source.relative_to(folder)
+        copy = Path(directory) / (folder.name or "root")
+        total = count = texts = 0
+        for source in _files(folder):
+            total, count = total + source.stat().st_size, count + 1
+            if total > LARGEST_FOLDER or count > MOST_FILES:
+                raise ValueError(f"{folder} holds more than {LARGEST_FOLDER >> 20} MiB or {MOST_FILES} files")
+            target = copy / source.relative_to(folder)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
             target.chmod(0o600)
-        if target is None:
-            raise ValueError(f"{folder} holds no file")
-        yield Path(directory) / folder.name
+            texts += _is_text(target)
+        if not texts:
+            raise ValueError(f"{folder} holds no text: name a folder of text or source files")
+        yield copy
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Every regular file below the folder, as it is found, so that a huge folder is noticed soon."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(set(folders) - {"__pycache__", ".git"})
+        for path in (Path(place, name) for name in sorted(names)):
+            if path.is_file() and not path.is_symlink():
+                yield path
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        return bool(path.read_text("utf-8").strip())
+    except ValueError:
+        return False
 
 
 def edit(folder: Path, note: str) -> str:

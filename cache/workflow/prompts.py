@@ -9,7 +9,7 @@ from typing import Any
 
 from cache.errors import CacheKeyError
 from cache.key_generator import generate_prompt_key, hash_dict
-from cache.workflow.adapters import computes, read_json, write_json
+from cache.workflow.adapters import computes, read_json, read_json_async, write_json, write_json_async
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,29 +51,66 @@ class PromptAssembler:
         Raises:
             KeyError: a place of the template has no value.
         """
-        if self._cache is None:
-            return self._fill(values)
         template = self._template
-        key = {"template": template.name, "version": template.version, "values": dict(values)}
+        if self._cache is None:
+            return _fill(template, values)
+        key = _key(template, values)
         try:
             if computes(self._cache):
-                # the values themselves are the key: the entry binds all of its digest, not the 64 bits of a hash
-                return str(self._cache.get_or_compute("prompt", key, lambda: self._fill(values)))
+                return str(self._cache.get_or_compute("prompt", key, lambda: _fill(template, values)))
             return self._through_json(generate_prompt_key(hash_dict(key)), values)
         except CacheKeyError:
             # a value without a stable encoding: filled, not kept
-            return self._fill(values)
+            return _fill(template, values)
 
     def _through_json(self, name: str, values: Mapping[str, Any]) -> str:
-        found = read_json(self._cache, name)
-        if isinstance(found, dict) and isinstance(found.get("prompt"), str):
-            return str(found["prompt"])
-        prompt = self._fill(values)
-        write_json(self._cache, name, {"prompt": prompt})
+        prompt = _stored(read_json(self._cache, name))
+        if prompt is None:
+            prompt = _fill(self._template, values)
+            write_json(self._cache, name, {"prompt": prompt})
         return prompt
 
-    def _fill(self, values: Mapping[str, Any]) -> str:
-        return Template(self._template.text).substitute({name: _text(value) for name, value in values.items()})
+
+class AsyncPromptAssembler:
+    """The twin for ``AsyncCache`` and clients that are awaited."""
+
+    def __init__(self, template: PromptTemplate, cache: Any = None) -> None:
+        self._template, self._cache = template, cache
+
+    async def assemble(self, values: Mapping[str, Any]) -> str:
+        """As ``PromptAssembler.assemble``."""
+        template = self._template
+        if self._cache is None:
+            return _fill(template, values)
+        key = _key(template, values)
+        try:
+            if computes(self._cache):
+                return str(await self._cache.get_or_compute("prompt", key, lambda: _fill(template, values)))
+            return await self._through_json(generate_prompt_key(hash_dict(key)), values)
+        except CacheKeyError:
+            return _fill(template, values)
+
+    async def _through_json(self, name: str, values: Mapping[str, Any]) -> str:
+        prompt = _stored(await read_json_async(self._cache, name))
+        if prompt is None:
+            prompt = _fill(self._template, values)
+            await write_json_async(self._cache, name, {"prompt": prompt})
+        return prompt
+
+
+def _key(template: PromptTemplate, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values themselves: the entry binds all of their digest, not the 64 bits of a hash."""
+    return {"template": template.name, "version": template.version, "values": dict(values)}
+
+
+def _stored(found: Any) -> str | None:
+    """The prompt in a client's JSON; None for anything else."""
+    prompt = found.get("prompt") if isinstance(found, dict) else None
+    return prompt if isinstance(prompt, str) else None
+
+
+def _fill(template: PromptTemplate, values: Mapping[str, Any]) -> str:
+    return Template(template.text).substitute({name: _text(value) for name, value in values.items()})
 
 
 def _text(value: Any) -> str:

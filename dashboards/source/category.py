@@ -199,11 +199,11 @@ def evictions() -> Panel:
             "both 0. A full store that evicts is no fault as long as this category does not miss for it.",
             "both rise: more memory, shorter TTLs, or smaller entries. Misses alone: somebody else deletes keys.",
         ),
-        [Query(store, "evicted by the store"), Query(summed(gone), "misses of $category")],
+        [Query(store, "evicted by the store"), Query(summed(gone), "misses of the category")],
         Look(
             unit="ops",
             low=0,
-            colours={"evicted by the store": colours.BROWN},
+            colours={"evicted by the store": colours.BROWN, "misses of the category": colours.AMBER},
             links=[links.to(links.STORE, links.CATEGORY)],
             panel_links=[links.runbook("CacheEvictingWhileSlow")],
         ),
@@ -223,6 +223,7 @@ def invalidations() -> Panel:
         Look(
             unit="ops",
             low=0,
+            up_to=0.1,
             colours=colours.of(colours.TRIGGERS),
             links=[links.traces("Traces of this", tags=answers.word_of(CHOSEN, schema.TRIGGER))],
         ),

@@ -6,6 +6,7 @@ names the alert and links to the page of each by itself.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,17 +42,19 @@ class Runbook:
     def height(self) -> int:
         """Room for all of it, in units of Grafana's grid."""
         lines = sum(1 + len(line) // LINE_WIDTH for line in self.text.splitlines())
-        return min(60, 4 + round(lines * 0.8))
+        return min(60, 3 + round(lines * 0.45))
 
 
 def read(folder: Path = FOLDER) -> list[Runbook]:
     """Every runbook by name; none where there is no folder yet."""
-    return [Runbook(path.stem, _without_heading(path.read_text("utf-8"))) for path in sorted(folder.glob("*.md"))]
+    return [Runbook(path.stem, _as_panel(path.read_text("utf-8"))) for path in sorted(folder.glob("*.md"))]
 
 
-def _without_heading(text: str) -> str:
+def _as_panel(text: str) -> str:
+    """A page without its heading, which is the panel's title; its links to other pages lead to their panels."""
     head, _, rest = text.partition("\n")
-    return rest.strip() if head.startswith("# ") else text.strip()
+    body = rest if head.startswith("# ") else text
+    return re.sub(r"\]\((\w+)\.md\)", lambda found: f"]({alone(found[1])})", body).strip()
 
 
 def board(folder: Path = FOLDER) -> Board:
@@ -63,7 +66,7 @@ def board(folder: Path = FOLDER) -> Board:
         links.RUNBOOKS,
         "What each alert means, how to confirm it, what to do, when to silence it.",
         [variables.alerts(names)],
-        [Shelf(4 + len(books), [(24, contents(books))]), *pages],
+        [Shelf(4 + round(len(books) * 0.8), [(24, contents(books))]), *pages],
         since="now-1h",
     )
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
+import socketserver
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.otlp_sink import otlp_sink
 from support.serving import served
 
 from cache import MISS, Cache
@@ -58,7 +62,17 @@ def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> 
     assert "examples:" in out
 
 
-@pytest.mark.parametrize("argv", [(), ("nope",), ("serve", "--port", "99999"), ("explain",), ("invalidate",)])
+WRONG_USE = (
+    (),
+    ("nope",),
+    ("serve", "--port", "99999"),
+    ("explain",),
+    ("invalidate",),
+    ("invalidate", "--tag", "x", "--dry-run"),
+)
+
+
+@pytest.mark.parametrize("argv", WRONG_USE)
 def test_a_wrong_command_line_is_code_2(argv: Sequence[str], url: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What cannot be meant ends with 2 and says what is wanted."""
     code, out, err = run(capsys, *argv)
@@ -66,6 +80,12 @@ def test_a_wrong_command_line_is_code_2(argv: Sequence[str], url: str, capsys: p
     assert code == 2
     assert out == ""
     assert err
+
+
+def test_a_wrong_port_is_told_what_a_port_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """No name of the inside."""
+    for text in ("99999", "80x", "-1", "²"):
+        assert "a port is a number from 0 to 65535" in run(capsys, "serve", f"--port={text}")[2]
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,6 +102,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (("prompt", "abc"), "abc"),
         (("static", '{"a": 1}'), {"a": 1}),
         (("static", "a", "1"), ("a", 1)),
+        (("prompt", "[" * 50_000), "[" * 50_000),
     ],
 )
 def test_keys_are_read_from_words(words: Sequence[str], key: Any) -> None:
@@ -136,6 +157,48 @@ def test_a_dead_store_is_code_1(dead: None, capsys: pytest.CaptureFixture[str]) 
         assert "canary" not in out + err
 
 
+def test_invalidate_says_that_caching_is_disabled(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not that the store is away, which it is not."""
+    monkeypatch.setenv("CACHE_ENABLED", "false")
+    code, _, err = run(capsys, "invalidate", "--all")
+
+    assert code == 1
+    assert "Caching disabled" in err
+
+
+def command(*argv: str, stdout: int) -> subprocess.CompletedProcess[bytes]:
+    """The command in a process of its own, whose output goes to a descriptor."""
+    whole = [sys.executable, "-m", "cache", *argv]
+    return subprocess.run(whole, cwd=ROOT, stdout=stdout, stderr=subprocess.PIPE, timeout=60)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_left_is_no_crash(unbuffered: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with ``glasscache doctor | true``: nothing is said, and the code is 1."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = command("doctor", stdout=writer)
+    os.close(writer)
+
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_output_that_cannot_be_written_is_one_line(
+    unbuffered: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk, a closed descriptor: code 1, and it is said once."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    with Path(os.devnull).open("rb") as closed:
+        done = command("doctor", stdout=closed.fileno())
+
+    assert done.returncode == 1
+    assert re.fullmatch(rb"glasscache: .*Bad file descriptor\n", done.stderr)
+
+
 WRONG_SETTINGS = (
     ("CACHE_TTL_TOOL", "0"),
     ("CACHE_TTL_TOOL", "abc"),
@@ -144,6 +207,10 @@ WRONG_SETTINGS = (
     ("CACHE_READ_DEADLINE", "3"),
     ("CACHE_MAX_CONNECTIONS", "0"),
     ("CACHE_NAMESPACE", "a b"),
+    ("CACHE_API_TOKEN", "clé"),
+    ("CACHE_API_TOKEN", "two words"),
+    ("CACHE_API_TOKEN", "line\n"),
+    ("CACHE_API_TOKEN", "x" * 5000),
     ("REDIS_URL", "http://x"),
     ("REDIS_URL", "rediss://x?ssl_cert_reqs=none"),
 )
@@ -161,6 +228,37 @@ def test_a_wrong_setting_is_one_line(
     assert len(err.splitlines()) == 1
     assert variable in err
     assert "for example" in err
+
+
+def test_doctor_blames_no_rights_for_a_full_server(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is refused for want of memory has another cure than a missing right."""
+    import redis
+
+    with redis.Redis.from_url(url) as server:
+        server.config_set("maxmemory-policy", "noeviction")
+        server.config_set("maxmemory", "1")
+        try:
+            code, out, _ = run(capsys, "doctor")
+        finally:
+            server.config_set("maxmemory", "256mb")
+            server.config_set("maxmemory-policy", "allkeys-lru")
+
+    assert code == 1
+    assert "SET (oom)" in out
+    assert "maxmemory" in out and "ACL" not in out
+
+
+def test_a_settings_file_that_is_no_text_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line, for the command and for the doctor."""
+    (tmp_path / ".env").write_bytes(b"CACHE_ENABLED=\xff\xfe")
+    monkeypatch.chdir(tmp_path)
+
+    code, out, err = run(capsys, "explain", "prompt", "x")
+    assert (code, out, len(err.splitlines())) == (1, "", 1)
+    assert ".env" in err and "for example" in err
+    assert "fail  settings" in run(capsys, "doctor")[1]
 
 
 def test_doctor_names_findings_and_cures(url: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -196,6 +294,31 @@ def test_doctor_names_missing_rights(
     assert "EVAL (noperm)" in out
 
 
+def collector(endpoint: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """What the doctor finds of a Collector: level and words."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    _, out, err = run(capsys, "doctor", "--json")
+    assert "canary" not in out + err
+    (finding,) = (found for found in json.loads(out) if found["what"] == "collector")
+    return finding["level"], finding["found"]
+
+
+def test_doctor_sends_the_collector_something(
+    dead: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An open port is no Collector yet, and a URL without a scheme reaches none."""
+    with otlp_sink() as sink:
+        assert collector(sink.url, capsys, monkeypatch) == ("ok", "takes what it is sent")
+        gone = sink.url
+    assert collector(gone, capsys, monkeypatch) == ("warn", "ConnectionRefusedError")
+    with answering(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n") as address:
+        assert collector(address, capsys, monkeypatch) == ("warn", "answers 404")
+    with answering(b"-ERR unknown command\r\n") as address:
+        assert collector(address.replace("//", "//user:canary@"), capsys, monkeypatch)[0] == "warn"
+    for endpoint in ("collector:4318", "canary"):
+        assert collector(endpoint, capsys, monkeypatch) == ("fail", "the endpoint is no http(s) URL")
+
+
 def test_stats_of_a_running_api(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The figures of the API at --url; code 1 when nothing answers."""
     with served(url) as api:
@@ -208,6 +331,47 @@ def test_stats_of_a_running_api(url: str, capsys: pytest.CaptureFixture[str]) ->
     code, _, err = run(capsys, "stats", "--url", address)
     assert code == 1
     assert "does not answer" in err
+
+
+NO_FIGURES = (b"[]", b"{}", b"x", b"\xff", b"[" * 200_000, b'{"categories": {"a": {}}}')
+
+
+@pytest.mark.parametrize("body", NO_FIGURES, ids=range(len(NO_FIGURES)))
+def test_stats_of_something_else_is_one_line(body: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    """Other JSON and no JSON are told from figures."""
+    with answering(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + body) as address:
+        code, out, err = run(capsys, "stats", "--url", address)
+
+    assert (code, out, len(err.splitlines())) == (1, "", 1)
+    assert "does not answer as glasscache" in err
+
+
+def test_stats_of_no_http_shows_no_password(capsys: pytest.CaptureFixture[str]) -> None:
+    """A server that speaks another language, a port that is none, a password in the address."""
+    with answering(b"-ERR unknown command\r\n") as address:
+        for url in (address, address.replace("//", "//user:canary@"), "http://host:port", "http://"):
+            code, out, err = run(capsys, "stats", "--url", url)
+            assert (code, out, len(err.splitlines())) == (1, "", 1)
+            assert "canary" not in err
+
+
+@contextmanager
+def answering(data: bytes) -> Iterator[str]:
+    """A server that says the same to everybody; its URL."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            self.request.sendall(data)
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_the_demo_shows_a_workflow_get_faster() -> None:

@@ -133,5 +133,5 @@ def test_an_empty_folder_is_one_line(tmp_path: Path) -> None:
     """So is a folder without a file."""
     with program("traffic", str(tmp_path), REDIS_URL="embedded://") as running:
         assert running.process.wait(60) == 1
-        assert running.errors == f"glasscache: {tmp_path} holds no file\n"
+        assert running.errors == f"glasscache: {tmp_path} holds no text: name a folder of text or source files\n"
         assert until(lambda: running.output == "", 1)

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.figures import count, facts, ledger_of, operations
 
@@ -25,7 +25,8 @@ from telemetry.vocabulary import MAX_REGISTERED_CATEGORIES, BreakerState, ErrorT
 Done = list[tuple[OperationEvent, float]]
 
 
-@given(st.lists(st.tuples(operations(), st.integers(0, 3)), max_size=30))
+@settings(max_examples=50)
+@given(st.lists(st.tuples(operations(), st.integers(0, 3)), max_size=16))
 def test_the_sum_is_the_ledger_of_all(done: list[tuple[tuple[OperationEvent, float], int]]) -> None:
     """Whatever four processes count adds up to what one process would have counted."""
     all_of_it = ledger_of([item for item, _ in done]).figures()
@@ -34,7 +35,8 @@ def test_the_sum_is_the_ledger_of_all(done: list[tuple[tuple[OperationEvent, flo
     assert facts(reduce(Figures.plus, parts)) == facts(all_of_it)
 
 
-@given(st.lists(operations(), max_size=8), st.lists(operations(), max_size=8), st.lists(operations(), max_size=8))
+@settings(max_examples=40)
+@given(st.lists(operations(), max_size=5), st.lists(operations(), max_size=5), st.lists(operations(), max_size=5))
 def test_the_order_does_not_matter(one: Done, two: Done, three: Done) -> None:
     """Adding is associative and commutative, and nothing is its zero."""
     a, b, c = (ledger_of(done, since).figures() for done, since in ((one, 3.0), (two, 1.0), (three, 2.0)))
@@ -44,7 +46,8 @@ def test_the_order_does_not_matter(one: Done, two: Done, three: Done) -> None:
     assert facts(a.plus(nothing())) == facts(nothing().plus(a)) == facts(a)
 
 
-@given(st.lists(operations(), max_size=20))
+@settings(max_examples=50)
+@given(st.lists(operations(), max_size=8))
 def test_figures_come_back_from_their_bytes(done: Done) -> None:
     """All that is added up survives the wire."""
     figures = ledger_of(done).figures()
@@ -77,6 +80,16 @@ def test_a_breaker_is_shown_in_its_worse_state() -> None:
 
     expected = {"x": BreakerState.OPEN, "y": BreakerState.CLOSED, "z": BreakerState.CLOSED}
     assert a.plus(b).breakers == b.plus(a).breakers == expected
+
+
+def test_a_setting_is_not_added_up() -> None:
+    """Two processes that promise an hour promise an hour; where they differ, the longer is shown."""
+    a, b = (
+        Figures(ttls_s={"prompt": 3600.0, "tool": 60.0}),
+        Figures(ttls_s={"prompt": 3600.0, "tool": 1800.0, "x": 1.0}),
+    )
+
+    assert a.plus(b).ttls_s == b.plus(a).ttls_s == {"prompt": 3600.0, "tool": 1800.0, "x": 1.0}
 
 
 def test_histograms_of_other_buckets_cannot_be_added() -> None:

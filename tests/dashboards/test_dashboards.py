@@ -228,8 +228,8 @@ def test_windows_are_never_fixed(case: tuple[str, dict[str, Any]]) -> None:
     for target in catalogue.targets(case[1]):
         for function, window in re.findall(r"(\w+)\([^()]*\[([^\]]+)\]", target["expr"]):
             assert function in ("rate", "increase")
-            assert window in (queries.RATE, queries.RANGE, queries.BEFORE)
-            assert window != queries.RATE or function == "rate"
+            assert window in ("$__rate_interval", "$__range", "$before")
+            assert window != "$__rate_interval" or function == "rate"
         assert "or vector(" not in target["expr"]
 
 
@@ -364,7 +364,9 @@ def test_nothing_is_said_apart_from_zero() -> None:
 
 def test_runbooks_become_panels(tmp_path: Path) -> None:
     """One panel a page, its heading left out, listed with its first paragraph; the variable offers each."""
-    (tmp_path / "CacheErrors.md").write_text("# CacheErrors\n\nThe store is in trouble,\nin short.\n\n## Do\n\nThis.\n")
+    (tmp_path / "CacheErrors.md").write_text(
+        "# CacheErrors\n\nThe store is in trouble,\nin short.\n\n## Do\n\nSee [Another](Another.md).\n"
+    )
     (tmp_path / "Another.md").write_text("Without a heading.\n")
     content = json.loads(layout.as_json(runbooks.board(tmp_path)))
     first, *pages = content["panels"]
@@ -372,6 +374,7 @@ def test_runbooks_become_panels(tmp_path: Path) -> None:
     assert "The store is in trouble, in short." in first["options"]["content"]
     assert f"viewPanel=panel-{pages[1]['id']}" in first["options"]["content"]
     assert pages[1]["options"]["content"].startswith("The store is in trouble")
+    assert f"[Another]({runbooks.alone('Another')})" in pages[1]["options"]["content"]
     (variable,) = content["templating"]["list"]
     assert [option["value"] for option in variable["options"]] == ["Another", "CacheErrors"]
 

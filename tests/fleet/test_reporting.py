@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import redis
@@ -16,6 +19,8 @@ from cache.core.fleet_records import encode
 from cache.core.fleet_scripts import SWAP, WRITE
 from cache.testing import EmbeddedServer
 from telemetry.figures import nothing
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def names(admin: redis.Redis, kind: str) -> set[str]:
@@ -311,3 +316,39 @@ def test_trouble_is_logged_when_it_changes(
     levels = [record.levelname for record in caplog.records]
     assert levels == ["WARNING", "INFO"]
     assert hits(a.sum().figures) == 1
+
+
+def stack_rights() -> list[str]:
+    """The commands that the shipped stack's user may give."""
+    (user,) = re.findall(
+        r"^user glasscache (.*)$", (ROOT / "dashboards" / "redis" / "users.acl").read_text(), re.MULTILINE
+    )
+    return [word for word in user.split() if word.startswith("+")]
+
+
+def guide_rights() -> list[str]:
+    """What the guide says that a restricted user needs on the hash, and what the connection and any script need."""
+    text = (ROOT / "docs" / "guide.md").read_text()
+    (named,) = re.findall(r"restricted rights needs, beside what a cache needs, (.*?) on the key", text, re.DOTALL)
+    return [f"+{name.lower()}" for name in ("INFO", "EVAL", "EVALSHA", *re.findall(r"`(\w+)`", named))]
+
+
+@pytest.mark.parametrize("rights", [guide_rights, stack_rights])
+def test_restricted_rights_are_enough(
+    rights: Callable[[], list[str]], fleet_server: EmbeddedServer, join: Join, admin: redis.Redis
+) -> None:
+    """A user with the commands that the guide names, and the stack's own user, write, mark, fold and read."""
+    admin.acl_setuser("narrow", enabled=True, reset=True, passwords=["+pw"], keys=[KEY], commands=rights())
+    narrow = Member(fleet_server.url.replace("unix://", "unix://narrow:pw@"))
+    narrow.beat()
+    for n in range(KEPT_ENDED + 1):
+        join().count(n).beat(last=True)
+    narrow.beat().beat()
+    assert narrow.sum().complete
+    assert names(admin, "e:") == set()
+    admin.flushall()
+    narrow.beat()
+
+    assert not narrow.sum().complete
+    narrow.store.close()
+    admin.acl_deluser("narrow")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,38 @@ def test_explain(api: httpx.Client, server: EmbeddedServer) -> None:
     problem(api.get("/cache/explain", params={"category": "context", "key": "x"}, headers=AUTH), 422, "key")
 
 
+def test_a_key_is_what_its_text_says(api: httpx.Client, server: EmbeddedServer) -> None:
+    """A large integer is itself and no float; what is no key is refused; JSON beyond all depth is text."""
+    with Cache.from_url(server.url, read_deadline=2, write_deadline=2) as cache:
+        cache.set("prompt", 2**64, "an integer")
+
+    def explain(key: str) -> httpx.Response:
+        return api.get("/cache/explain", params={"category": "prompt", "key": key}, headers=AUTH)
+
+    assert explain(str(2**64)).json()["outcome"] == "hit"
+    assert explain("[" * 2000).json()["outcome"] == "miss"
+    for key in ("NaN", '"\\ud800"'):
+        problem(explain(key), 422, "key")
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("pattern=context:once:*&dryrun=true", "unknown_parameter"),
+        ("pattern=context:once:*&pattern=prompt:*", "doubled_parameter"),
+    ],
+)
+def test_a_query_that_may_mean_something_else_deletes_nothing(
+    query: str, code: str, api: httpx.Client, server: EmbeddedServer
+) -> None:
+    """A misspelt dry_run or a second pattern is refused."""
+    with Cache.from_url(server.url, read_deadline=2, write_deadline=2) as cache:
+        cache.set("context", ("once", 1), "x")
+        problem(api.post(f"/cache/invalidate?{query}", headers=AUTH), 422, code)
+
+        assert cache.get("context", ("once", 1)) == "x"
+
+
 def test_without_a_token_the_door_is_closed(orphan: httpx.Client) -> None:
     """No token in the settings: 403, whatever is sent."""
     for headers in ({}, AUTH):
@@ -145,6 +178,12 @@ def test_wrong_methods_and_paths_are_problems(api: httpx.Client) -> None:
     problem(api.post("/cache/metrics"), 405, "method_not_allowed")
 
 
+def test_nobody_is_sent_to_another_host(api: httpx.Client) -> None:
+    """A slash too many is not found, rather than a redirect to the host that the request names."""
+    for path in ("/cache/health/", "/live%2f"):
+        problem(api.get(path, headers={"Host": "evil.example"}), 404, "not_found")
+
+
 def test_a_large_body_is_not_read(api: httpx.Client) -> None:
     """A body that nobody asked for does no harm."""
     answer = api.post("/cache/invalidate", params={"pattern": "context:x"}, headers=AUTH, content=b"x" * (8 << 20))
@@ -191,6 +230,53 @@ def test_every_field_is_documented(api: httpx.Client) -> None:
     for path in document["paths"].values():
         for operation in path.values():
             assert operation["description"]
+
+
+def answer_to(api: httpx.Client, data: bytes) -> httpx.Response:
+    """What the server sends to these bytes, until it closes the connection."""
+    with socket.create_connection(("127.0.0.1", httpx.URL(str(api.base_url)).port or 80), 5) as raw:
+        raw.sendall(data)
+        with HTTPResponse(raw) as found:
+            found.begin()
+            return httpx.Response(found.status, headers=found.getheaders(), content=found.read())
+
+
+NO_HTTP = (
+    b"\x00\xff\r\n\r\n",
+    b"GET /live HTTP/1.1\r\n\r\n",
+    b"GET /live HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a\x00b\r\n\r\n",
+    b"GET /live HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + b"a" * (1 << 16),
+    b"POST /live HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+    b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
+)
+
+
+@pytest.mark.parametrize("data", NO_HTTP, ids=range(len(NO_HTTP)))
+def test_what_is_no_http_is_a_problem_too(data: bytes, api: httpx.Client) -> None:
+    """Garbage, no host, NUL, a head without end, a negative length: the server itself answers in the one language."""
+    problem(answer_to(api, data), 400, "bad_request")
+
+
+def test_an_upgrade_is_not_taken(api: httpx.Client) -> None:
+    """A websocket's request is answered as the plain one that it is, whatever is installed."""
+    head = b"GET /live HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+    assert answer_to(api, head).status_code == 200
+
+
+def test_nothing_is_answered_that_is_not_documented(api: httpx.Client) -> None:
+    """Every field of the answers stands in the OpenAPI document."""
+    schemas = api.get("/openapi.json").json()["components"]["schemas"]
+    api.post("/cache/invalidate", params={"pattern": "context:x"}, headers=AUTH)
+    metrics = api.get("/cache/metrics").json()
+    answers = {"Metrics": metrics, "CategoryMetrics": metrics["categories"]["context"]}
+    answers["Health"] = api.get("/cache/health").json()
+    answers["Explained"] = api.get("/cache/explain", params={"category": "prompt", "key": "x"}, headers=AUTH).json()
+
+    bare = {
+        (name, field) for name, found in answers.items() for field in found if field not in schemas[name]["properties"]
+    }
+    assert bare == set()
 
 
 def test_a_broken_request_harms_nobody(api: httpx.Client) -> None:

@@ -64,7 +64,7 @@ def test_all_that_share_the_store_are_added_up(server: EmbeddedServer, capsys: p
                 cache.get("tool", ("t", {"n": 1}))
             all_three = until(second, hits=5, workers=3)
             assert ask(first)["hits"] == 5
-        ended = until(first, processes=3, workers=1)
+        ended = until(first, processes=3, workers=1, silent=0)
         assert cli.main(["stats", "--fleet", "--url", str(first.base_url)]) == 0
         text = capsys.readouterr().out
         assert cli.main(["stats", "--fleet", "--json", "--url", str(first.base_url)]) == 0

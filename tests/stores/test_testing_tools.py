@@ -99,6 +99,7 @@ def test_the_proxy_counts_round_trips_as_a_client_makes_them(open_driver, proxy)
 
 
 _APPLICATION = """
+import threading
 import pytest
 from cache.clock import Deadline, SystemClock
 from cache.core.steps import Call
@@ -124,13 +125,20 @@ def test_two(glasscache_server, failing_store, glasscache_cache, captured_spans,
     assert captured_metrics("cache.requests")
     glasscache_server.kill()
 
-def test_three(failing_store):
+def test_three(failing_store, glasscache_server):
     assert ask(failing_store, "GET", "a") is None
+    glasscache_server.freeze()
+
+def test_four(glasscache_server, glasscache_cache):
+    glasscache_cache.set("prompt", "x", "kept")
+    glasscache_server.freeze()
+    threading.Timer(0.3, glasscache_server.thaw).start()
+    assert glasscache_cache.get("prompt", "x") == "kept"
 """
 
 
 def test_the_plugin_serves_an_application(tmp_path):
-    """Its fixtures give a real server that is empty for each test, also after one killed it."""
+    """Its fixtures give a real server that is empty for each test, also after one killed or froze it, and patience."""
     (tmp_path / "test_application.py").write_text(_APPLICATION)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "cache.testing.plugin", str(tmp_path)],
@@ -141,4 +149,4 @@ def test_the_plugin_serves_an_application(tmp_path):
         timeout=60,
     )
 
-    assert "3 passed" in done.stdout, done.stdout + done.stderr
+    assert "4 passed" in done.stdout, done.stdout + done.stderr

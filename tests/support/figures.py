@@ -23,8 +23,8 @@ from telemetry.vocabulary import (
     WriteResult,
 )
 
-PER_PROCESS = {"breakers", "generation"}
-"""Fields that say how one process is."""
+PER_PROCESS = {"breakers", "generation", "ttls_s"}
+"""Fields that say how one process is, or how it was set."""
 
 
 def facts(figures: Figures) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -60,15 +60,23 @@ class Stack:
         project: name of containers, networks and volumes.
         environment: variables of the compose file beside the ports.
         services: what is started; Grafana is left out where its image cannot be had.
+        replicas: how many containers ``app`` and ``traffic`` have each; the API of the first is asked.
+        override: a compose file that changes the one of the project.
     """
 
     project: str
     environment: dict[str, str] = field(default_factory=dict)
     services: tuple[str, ...] = ("app", "traffic", "redis", "otel-collector", "prometheus", "jaeger")
+    replicas: int = 1
+    override: str = ""
 
     def __post_init__(self) -> None:
-        self.ports = _free_ports(len(PORTS))
+        self.ports = [_free_range(self.replicas), *_free_ports(len(PORTS) - 1)]
         own = dict(zip(PORTS, map(str, self.ports), strict=True)) | self.environment
+        if self.replicas > 1:
+            own["APP_PORT"] = f"{self.ports[0]}-{self.ports[0] + self.replicas - 1}"
+        if self.override:
+            own["COMPOSE_FILE"] = os.pathsep.join((str(ROOT / "docker-compose.yml"), str(ROOT / self.override)))
         self._env = {**os.environ, **own, "COMPOSE_PROJECT_NAME": self.project, "COMPOSE_PROFILES": "demo"}
 
     def compose(self, *arguments: str, seconds: float = 120) -> str:
@@ -78,8 +86,9 @@ class Stack:
     def up(self, *options: str) -> float:
         """Start everything and wait for every health check; seconds that it took."""
         began = time.monotonic()
+        scale = [f"--scale={name}={self.replicas}" for name in ("app", "traffic") if name in self.services]
         try:
-            self.compose("up", "--detach", "--no-build", "--wait", *options, *self.services, seconds=300)
+            self.compose("up", "--detach", "--no-build", "--wait", *scale, *options, *self.services, seconds=300)
         except AssertionError as error:
             raise AssertionError(
                 f"{error}\n{self.compose('ps', '--all')}\n{self.compose('logs', '--tail', '5')}"
@@ -111,6 +120,19 @@ class Stack:
         """What ``docker inspect`` says of the running containers."""
         names = self.compose("ps", "--quiet", *services).split()
         return json.loads(run("docker", "inspect", *names)) if names else []
+
+    def inside(self, service: str, program: str, *arguments: str) -> subprocess.Popen[str]:
+        """A Python program that runs in a container beside what runs there."""
+        command = ["docker", "compose", "exec", "--no-TTY", service, "python", "-", *arguments]
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=self._env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stdin
+        process.stdin.write(program)
+        process.stdin.close()
+        process.stdin = None  # so that nothing tries to flush it again
+        return process
 
     def redis(self, *words: str, user: str = "", password: str = "any") -> str:
         """What ``redis-cli`` prints inside the container, refusals included."""
@@ -179,6 +201,16 @@ def _free_ports(count: int) -> list[int]:
     with ExitStack() as held:
         sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [one.getsockname()[1] for one in sockets]
+
+
+def _free_range(count: int) -> int:
+    """The first of ``count`` free ports in a row."""
+    while True:
+        (first,) = _free_ports(1)
+        with ExitStack() as held, suppress(OSError, OverflowError):
+            for port in range(first, first + count):
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+            return first
 
 
 def _json(url: str) -> Any:

