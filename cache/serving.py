@@ -15,7 +15,6 @@ from telemetry.logs import configure_logging
 BACKLOG = 2048
 """Connections that wait to be accepted, those that come while a worker is restarted among them."""
 
-
 _log = logging.getLogger("glasscache")
 
 
@@ -55,8 +54,8 @@ def serve(
         ListenError: the port, or that of a worker's metrics, is taken.
         CacheError: the extra ``glasscache[api]`` is not installed, or a worker cannot start.
     """
-    configure_logging(as_json=settings.log_json)
     with listen(host, port) as listener:
+        configure_logging(as_json=settings.log_json)
         _log.info("listening on %s:%d, workers: %d", *listener.getsockname()[:2], workers)
         run_workers(_work, Serving(settings, listener, metrics, rehearsal), workers)
     return 0
