@@ -5,6 +5,7 @@ promtool is taken from PATH, else from Prometheus's image; neither is a failure.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -23,7 +24,9 @@ def promtool(*arguments: str, folder: Path = FOLDER) -> subprocess.CompletedProc
     if program := shutil.which("promtool"):
         command, where = [program, *arguments], folder
     else:
-        mount = ["-v", f"{folder}:/rules:ro", "-w", "/rules", "--entrypoint", "promtool"]
+        # as this user, who may read a test's own folder; the image's user may not
+        user = f"{os.getuid()}:{os.getgid()}"
+        mount = ["--user", user, "-v", f"{folder}:/rules:ro", "-w", "/rules", "--entrypoint", "promtool"]
         command, where = ["docker", "run", "--rm", "--network", "none", *mount, IMAGE, *arguments], folder
     return subprocess.run(command, cwd=where, capture_output=True, text=True, timeout=300)
 
