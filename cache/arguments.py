@@ -16,7 +16,11 @@ _EXAMPLES = {
     "traffic": "glasscache traffic\n  REDIS_URL=redis://localhost glasscache traffic ./docs --pace 0.2 --workers 2\n"
     "  glasscache traffic --pace 0 --runs 100 --json",
     "stats": "glasscache stats\n  glasscache stats --fleet\n  glasscache stats --url http://cache:8000 --json",
-    "explain": 'glasscache explain context task-1 5\n  glasscache explain tool read_file \'{"path": "a.txt"}\'',
+    "explain": "glasscache explain context task-1 5\n"
+    '  glasscache explain tool shout \'{"text": "hi"}\'\n'
+    "the shipped workflow's keys name more: a tool's version and its sandbox's root, an embedding's model and role\n"
+    '  glasscache explain tool read_file \'{"path": "a.txt"}\' \'{"version": "1", "root": "/the/folder"}\'\n'
+    "  glasscache explain embedding multilingual-e5-small query 384 'where is the parser?'",
     "invalidate": "glasscache invalidate --tag task:task-1\n"
     "  glasscache invalidate --pattern 'tool:read_file:*' --dry-run\n"
     "  glasscache invalidate --all",

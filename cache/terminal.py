@@ -160,10 +160,10 @@ def demo_report(result: dict[str, Any]) -> str:
     parts.append(f"The slowest run of the cold process, span by span\n\n{tree(phases['cold']['slowest'])}")
     parts.append(f"The slowest run after the change: what missed, and why\n\n{tree(phases['changed']['slowest'])}")
     parts.append(
-        "Where to look next\n\n"
-        "  glasscache serve      the same figures at /cache/metrics, for Prometheus at /metrics\n"
-        "  glasscache explain    why one key would hit or miss\n"
-        "  glasscache doctor     checks your Redis or Valkey, and names what to change\n"
-        "  README.md             put it under your own workflow with one decorator"
+        "Where to look next (in a clone the command is .venv/env/bin/glasscache)\n\n"
+        "  glasscache demo --serve   this once more, then its figures at /cache/metrics, for Prometheus at /metrics\n"
+        "  glasscache explain        why one key would hit or miss, in the store that REDIS_URL names\n"
+        "  glasscache doctor         checks that store, and names what to change\n"
+        "  README.md                 put it under your own workflow with one decorator"
     )
     return "\n\n".join(parts)

