@@ -13,7 +13,16 @@ from telemetry.otel_settings import OtelSettings
 from telemetry.provider import build_meter_provider
 from telemetry.recorder import Recorder
 from telemetry.series import LOOKUPS
-from telemetry.vocabulary import BreakerState, ErrorType, FlightScope, MissReason, Operation, Outcome, Tier
+from telemetry.vocabulary import (
+    BUILT_IN_CATEGORIES,
+    BreakerState,
+    ErrorType,
+    FlightScope,
+    MissReason,
+    Operation,
+    Outcome,
+    Tier,
+)
 
 Labels = frozenset[tuple[str, str]]
 
@@ -29,8 +38,8 @@ def everything_once(categories: tuple[str, ...]) -> dict[str, set[Labels]]:
     provider = build_meter_provider(settings, Resource({"service.name": "test"}), registry)
     try:
         recorder = Recorder(meter_provider=provider)
-        for category in categories:
-            recorder.register_category(category)
+        for category in (*BUILT_IN_CATEGORIES, *categories):
+            recorder.register_category(category, 3600.0)
         for category, operation in product(recorder.ledger.categories(), Operation):
             _do_all(recorder, category, operation)
         recorder.breaker("redis", BreakerState.OPEN)
