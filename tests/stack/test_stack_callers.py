@@ -1,0 +1,132 @@
+"""Store, Collector and Prometheus are stopped one after the other: what callers notice, what is alarmed, what is lost."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from statistics import median, quantiles
+from typing import Any
+
+import pytest
+from support.stack import ROOT, Stack, until
+
+from telemetry import schema
+from telemetry.vocabulary import BREAKER_GAUGE, BreakerState
+
+pytestmark = [pytest.mark.container, pytest.mark.slow]
+
+PROBE = (ROOT / "tests/support/probe.py").read_text()
+JOB = "glasscache-probe"
+STORE_ALERT = "CacheStoreUnreachable"
+AWAY_S = 20
+
+
+class Probe:
+    """Paced hits from inside the traffic container: what each took, second by second."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self.seconds: list[dict[str, Any]] = []
+
+    def finish(self) -> None:
+        """Wait for its end and read what it said."""
+        out, errors = self._process.communicate(timeout=240)
+        assert self._process.returncode == 0, errors
+        self.seconds = [json.loads(line) for line in out.splitlines()]
+
+    def between(self, start: float, end: float) -> list[list[float]]:
+        """Durations of the hits, a list for each second that lies whole between two moments; the first two warm up."""
+        return [one["taken"] for one in self.seconds[2:] if start + 1 < one["at"] < end]
+
+
+@contextmanager
+def probing(stack: Stack, seconds: int) -> Iterator[Probe]:
+    """A probe that runs beside the block, and has ended after it."""
+    process = stack.inside("traffic", PROBE, str(seconds))
+    probe = Probe(process)
+    try:
+        yield probe
+        probe.finish()
+    finally:
+        process.kill()
+
+
+@pytest.mark.parametrize("service", ["otel-collector", "prometheus"])
+def test_callers_do_not_notice_that_a_watcher_is_away(stack: Stack, service: str) -> None:
+    """Without it hits take as long as before; afterwards the totals are whole, and lost spans are those counted lost."""
+    with probing(stack, 2 * AWAY_S + 25) as probe:
+        until(lambda: stack.query(f'cache_requests_total{{job="{JOB}"}}'), 20, "the probe's first figures")
+        time.sleep(max(0.0, AWAY_S - 15))
+        gone = time.time()
+        stack.stop(service)
+        stopped = time.time()
+        time.sleep(AWAY_S)
+        back = time.time()
+        stack.start(service)
+
+    before, without = probe.between(0, gone - 1), probe.between(stopped, back)
+    assert len(before) >= 8 and len(without) >= AWAY_S - 5
+    assert probe.seconds[-1]["errors"] == 0
+    slower = median(map(median, without)) / median(map(median, before))
+    assert slower < 1.1, f"p50 of hits without {service} is {slower:.2f} of that before"
+    assert median(map(p99, without)) <= max(map(p99, before)), f"p99 without {service} is beyond the spread before"
+
+    hits = sum(len(one["taken"]) for one in probe.seconds)
+    own = f'sum(cache_requests_total{{job="{JOB}",cache_outcome="hit"}})'
+    until(lambda: stack.value(f"{own} or vector(0)") >= hits, 90, f"{hits} hits of the probe")
+    assert stack.value(own) == _hits_so_far(stack, hits)
+    lost = spans(stack, "otel_sdk_exporter_span_exported_total", 'error_type!=""')
+    dropped = spans(stack, "otel_sdk_processor_span_processed_total", 'error_type!=""')
+    sent = spans(stack, "otel_sdk_exporter_span_exported_total", 'error_type=""')
+    assert spans(stack, "otel_sdk_span_started_total") == sent + lost + dropped
+    assert (lost > 0) is (service == "otel-collector")
+
+
+def _hits_so_far(stack: Stack, hits: int) -> float:
+    """Of this probe and of those before it, which are other processes of the same name."""
+    processes = len(
+        stack.query(
+            f'cache_requests_total{{job="{JOB}",cache_outcome="hit",cache_category="prompt",cache_operation="get",cache_tier="redis"}} > 0'
+        )
+    )
+    return hits * processes
+
+
+def spans(stack: Stack, metric: str, labels: str = "") -> float:
+    """What the probes' own SDKs counted."""
+    return stack.value(f'sum({metric}{{job="{JOB}"{"," if labels else ""}{labels}}})')
+
+
+def p99(taken: list[float]) -> float:
+    """The 99th percentile."""
+    return quantiles(taken, n=100)[-1]
+
+
+def alert(stack: Stack, name: str) -> str:
+    """State of an alert: firing, pending or inactive."""
+    found = {one["state"] for one in stack.prometheus("alerts")["alerts"] if one["labels"]["alertname"] == name}
+    return "firing" if "firing" in found else "pending" if found else "inactive"
+
+
+def test_a_stopped_store_is_alarmed_and_harms_no_run(stack: Stack) -> None:
+    """The workflow goes on without an error, breaker and alert tell; with the store back both are quiet again."""
+    runs = 'sum(traces_span_metrics_calls_total{span_name="workflow.run"})'
+    failed = 'traces_span_metrics_calls_total{span_name="workflow.run",status_code="STATUS_CODE_ERROR",job="glasscache-traffic"}'
+    breaker = f'max({schema.BREAKER.prometheus}{{job="glasscache-traffic"}})'
+    assert alert(stack, STORE_ALERT) == "inactive"
+    stack.stop("redis")
+    try:
+        before = stack.value(runs)
+        until(lambda: stack.value(breaker) >= BREAKER_GAUGE[BreakerState.HALF_OPEN], 60, "the gauge moves")
+        until(lambda: alert(stack, STORE_ALERT) == "firing", 300, f"{STORE_ALERT} fires")
+        until(lambda: stack.value(runs) > before, 90, "runs go on")
+    finally:
+        stack.start("redis")
+    until(lambda: stack.query(f"{breaker} == {BREAKER_GAUGE[BreakerState.CLOSED]}"), 90, "the breaker closes")
+    until(lambda: alert(stack, STORE_ALERT) == "inactive", 300, f"{STORE_ALERT} resolves")
+
+    assert stack.query(failed) == []
+    assert "Traceback" not in stack.compose("logs", "--no-log-prefix", "traffic", "app")
