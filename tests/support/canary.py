@@ -4,6 +4,7 @@ Every operation of every client, with trouble in between: refused writes, failin
 """
 
 import contextlib
+import os
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -74,8 +75,14 @@ def workflow(cache, folder):
 
 
 def main():
-    handle = telemetry.setup(service_name="glasscache-canary")
-    with Cache.from_settings() as cache, create_default_redis_client() as client, TemporaryDirectory(prefix=WORD) as folder:
+    # compose names the workflow's service; this one has a name of its own
+    os.environ["OTEL_SERVICE_NAME"] = "glasscache-canary"
+    handle = telemetry.setup()
+    with (
+        Cache.from_settings() as cache,
+        create_default_redis_client() as client,
+        TemporaryDirectory(prefix=WORD) as folder,
+    ):
         # a run that fails is kept by the sampling, and all of it with it
         with contextlib.suppress(RuntimeError), run():
             with node("layer"):
