@@ -105,7 +105,7 @@ def test_a_thousand_tasks_over_ten_connections_all_end(server, proxy):
 
         async def one(n):
             try:
-                return await store.execute(_get(f"k{n % 64}", 0.2)) == b"v%d" % (n % 64)
+                return await store.execute(_get(f"k{n % 64}", 1.0)) == b"v%d" % (n % 64)
             except StoreError as trouble:
                 return trouble.kind
 
@@ -123,7 +123,7 @@ def test_a_thousand_tasks_over_ten_connections_all_end(server, proxy):
     assert set(outcomes) <= {True, ErrorType.POOL_EXHAUSTED, ErrorType.TIMEOUT, ErrorType.BREAKER_OPEN}
     assert again == b"v1"
     assert outcomes.count(True) >= 10
-    assert took < 1.0
+    assert took < 3.0
 
 
 async def _served(store, key, within_s=2.0):
