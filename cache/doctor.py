@@ -28,7 +28,30 @@ from telemetry.vocabulary import ErrorType
 PATIENCE_S = 2.0
 """Deadline of each question: a doctor may take longer than a cache."""
 
-_PROBE = Lua("probe", "return redis.call('SET', KEYS[1], '1', 'PX', 1000) and 1")
+RIGHTS = (
+    "+ping +info +time +get +mget +set +getrange +setrange +setbit +exists +del +unlink +pttl +pexpire +scan "
+    "+hset +hsetnx +hget +hgetall +hexists +hkeys +hdel +eval +evalsha"
+)
+"""What a user of the store must be allowed, scripts and the fleet's figures included."""
+
+_PROBE = Lua(
+    "probe",
+    """
+-- KEYS a text and a hash that live a second: what the layer's own scripts ask for; returns what is refused
+local text, hash, refused = KEYS[1], KEYS[2], {}
+for _, call in ipairs({
+  { 'SET', text, '1', 'PX', '1000' }, { 'GET', text }, { 'GETRANGE', text, '0', '0' }, { 'SETRANGE', text, '0', '1' },
+  { 'SETBIT', text, '0', '1' }, { 'EXISTS', text }, { 'PTTL', text }, { 'PEXPIRE', text, '1000' }, { 'DEL', text },
+  { 'HSETNX', hash, 'a', '1' }, { 'HSET', hash, 'a', '1' }, { 'PEXPIRE', hash, '1000' }, { 'HGET', hash, 'a' },
+  { 'HEXISTS', hash, 'a' }, { 'HKEYS', hash }, { 'HGETALL', hash }, { 'HDEL', hash, 'a' }, { 'TIME' },
+}) do
+  local answer = redis.pcall(unpack(call))
+  local trouble = type(answer) == 'table' and answer.err or ''
+  if string.find(trouble, 'ACL failure') or string.find(trouble, 'NOPERM') then refused[#refused + 1] = call[1] end
+end
+return refused
+""",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +133,7 @@ _CURES = {
     ErrorType.TIMEOUT: "the server is reached and does not answer, or a firewall drops its packets",
     ErrorType.REFUSED: "start the server, or correct host and port in REDIS_URL",
     ErrorType.LOADING: "wait: the server is loading its data",
-    ErrorType.NOPERM: "allow +ping +get +mget +set +eval +evalsha +scan +unlink +del +info to this user",
+    ErrorType.NOPERM: f"allow {RIGHTS} to this user",
     ErrorType.OOM: "raise maxmemory, or let the server evict",
     ErrorType.READONLY: "name the primary in REDIS_URL: a replica takes no writes",
     ErrorType.PROTOCOL: "something else than Redis or Valkey listens there",
@@ -145,13 +168,13 @@ def _memory(info: dict[str, str]) -> Iterator[Finding]:
 
 
 def _rights(store: Store, prefix: str) -> Iterator[Finding]:
-    """Each command that the cache needs, on a key of its own namespace that lives one second."""
+    """Each command that the cache needs, also inside scripts, on keys of its namespace that live one second."""
     key, deadline = f"{prefix}prompt:doctor", Deadline(SystemClock(), PATIENCE_S)
     needed: tuple[tuple[str, StoreStep], ...] = (
         ("SET", Call(("SET", key, "1", "PX", 1000), deadline)),
         ("GET", Call(("GET", key), deadline)),
         ("MGET", Call(("MGET", key), deadline)),
-        ("EVAL", RunScript(_PROBE, [key], [], deadline)),
+        ("EVAL", RunScript(_PROBE, [key, f"{key}:hash"], [], deadline)),
         ("SCAN", Call(("SCAN", "0", "MATCH", f"{prefix}prompt:doctor", "COUNT", 1), deadline)),
         ("UNLINK", Call(("UNLINK", key), deadline)),
         ("DEL", Call(("DEL", key), deadline)),
@@ -159,11 +182,14 @@ def _rights(store: Store, prefix: str) -> Iterator[Finding]:
     missing: dict[str, ErrorType] = {}
     for name, step in needed:
         try:
-            store.execute(step)
+            reply = store.execute(step)
         except StoreError as trouble:
             missing[name] = trouble.kind
+        else:
+            if name == "EVAL":
+                missing |= {word.decode(): ErrorType.NOPERM for word in reply}
     if missing:
-        cure = "ACL SETUSER: allow these commands on the cache's keys"
+        cure = f"ACL SETUSER: allow {RIGHTS} on the cache's keys"
         if ErrorType.NOPERM not in missing.values():
             cure = _CURES.get(next(iter(missing.values())), "see the server's log")
         yield Finding("fail", "rights", ", ".join(f"{name} ({kind.value})" for name, kind in missing.items()), cure)

@@ -112,6 +112,8 @@ DELETE = Lua(
 local gone = 0
 for i = 1, #KEYS do
   local head = redis.pcall('GETRANGE', KEYS[i], 0, 3)
+  -- a key of another type counts as live; any other trouble is the caller's to know
+  if type(head) == 'table' and not string.find(head.err, 'WRONGTYPE') then return head end
   if head ~= '' and head ~= '\\255g\\1\\1' then gone = gone + 1 end
   redis.call('SET', KEYS[i], ARGV[1 + i], 'PX', ARGV[1])
 end

