@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -17,7 +18,10 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 Scrape = Callable[[], tuple[bytes, str]]
 
 SLOWEST_CLIENT_S = 5.0
-"""How long a client may take to send its request or to take the answer."""
+"""How long a client may take in all, from its connection to the end of the answer."""
+
+MOST_CLIENTS = 16
+"""Connections at a time; one more is closed at once."""
 
 _PROBE_S = 0.05
 
@@ -65,13 +69,16 @@ class _Handler(WSGIRequestHandler):
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """One listener, a thread for each request."""
+    """One listener, a thread for each request, and an end to those that take too long."""
 
     daemon_threads = True
     block_on_close = False
+    # Python 3.13 and later would let two processes share a port, and a scrape see one or the other
+    allow_reuse_port = False
 
     def __init__(self, host: str, port: int, scrape: Scrape) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._clients: dict[Any, float] = {}
         super().__init__((host, port), _Handler)
         self.set_app(lambda environ, start: _answer(scrape, environ, start))
 
@@ -80,6 +87,25 @@ class _Server(ThreadingMixIn, WSGIServer):
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
         self.setup_environ()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if len(self._clients) >= MOST_CLIENTS:
+            self.shutdown_request(request)
+            return
+        self._clients[request] = time.monotonic()
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._clients.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Cut off who is too slow: the handler's timeout begins anew with each byte."""
+        latest = time.monotonic() - SLOWEST_CLIENT_S
+        for request, began in list(self._clients.items()):
+            if began < latest:
+                with suppress(OSError):
+                    request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, *_: Any) -> None:
         """A client that left or was too slow harms nobody."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import socket
+import threading
+import time
+from contextlib import ExitStack
 
 import httpx
 import pytest
-from support.programs import free_ports
+from support.programs import free_ports, until
 
-from telemetry.exposition import ExpositionError, exposed
+from telemetry import exposition
+from telemetry.exposition import MOST_CLIENTS, ExpositionError, exposed
 from telemetry.otel_settings import scrape_address
 
 TYPE = "text/plain; version=1.0.0; charset=utf-8"
@@ -43,6 +47,39 @@ def test_a_client_that_says_nothing_holds_nobody_up(capfd: pytest.CaptureFixture
             assert httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=3).status_code == 200
         assert httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=3).status_code == 200
     assert capfd.readouterr() == ("", "")
+
+
+def test_many_silent_clients_cost_few_threads() -> None:
+    """More connections than there may be: those above are closed at once, and the threads are as many as may be."""
+    before, port = threading.active_count(), free_ports(1)
+    with exposed(page, "127.0.0.1", port), ExitStack() as held:
+        clients = [held.enter_context(socket.create_connection(("127.0.0.1", port), 5)) for _ in range(MOST_CLIENTS)]
+        until(lambda: threading.active_count() >= before + 1 + MOST_CLIENTS, 5)
+        late = [held.enter_context(socket.create_connection(("127.0.0.1", port), 5)) for _ in range(20)]
+        assert [client.recv(1) for client in late] == [b""] * 20
+        assert threading.active_count() == before + 1 + MOST_CLIENTS
+        for client in clients:
+            client.close()
+        until(lambda: threading.active_count() == before + 1, 5)
+        assert httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=3).status_code == 200
+
+
+def test_a_client_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte now and then does not hold a place for good: the time is for all of the request."""
+    monkeypatch.setattr(exposition, "SLOWEST_CLIENT_S", 0.3)
+    port = free_ports(1)
+    with exposed(page, "127.0.0.1", port), socket.create_connection(("127.0.0.1", port), 5) as client:
+        client.settimeout(0.05)
+        began, ended = time.monotonic(), False
+        while not ended and time.monotonic() - began < 4:
+            try:
+                client.sendall(b"G")
+                ended = client.recv(1) == b""
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                ended = True
+        assert ended, "it was still being listened to"
 
 
 def test_a_scrape_that_fails_is_a_failed_scrape(capfd: pytest.CaptureFixture[str]) -> None:
