@@ -124,6 +124,9 @@ def _minus(now: Any, then: Any) -> Any:
         return {key: _minus(item, then.get(key)) for key, item in now.items()}
     if isinstance(now, Histogram):
         return now.minus(then if isinstance(then, Histogram) else None)
-    if isinstance(now, int | float) and isinstance(then, int | float):
+    if isinstance(now, float) and isinstance(then, float):
+        # a sum of rounded parts may lie a rounding above the whole
+        return max(0.0, now - then)
+    if isinstance(now, int) and isinstance(then, int):
         return now - then
     return now

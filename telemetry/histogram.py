@@ -37,7 +37,7 @@ class Histogram:
         other = self.copy()
         if earlier is not None:
             other.counts = [now - before for now, before in zip(self.counts, earlier.counts, strict=True)]
-            other.count, other.total = self.count - earlier.count, self.total - earlier.total
+            other.count, other.total = self.count - earlier.count, max(0.0, self.total - earlier.total)
         return other
 
     def plus(self, other: Histogram) -> Histogram:

@@ -42,6 +42,12 @@ COMPRESS_ABOVE = 512
 LONGEST_CATEGORY = 64
 """Characters of a category's name."""
 
+MOST_CATEGORIES = 256
+"""In one record: a process has fewer than 32, but what is folded may be of several programs."""
+
+LARGEST = 1 << 53
+"""Largest count, and most seconds: beyond it sums are neither exact nor JSON any more."""
+
 _PLAIN, _ZSTD = b"j", b"z"
 
 _COUNTERS: dict[str, tuple[type[str], ...]] = {
@@ -97,9 +103,16 @@ def decode(data: bytes) -> Figures | None:
         for name, (kinds, buckets) in _HISTOGRAMS.items():
             rows = document[name]
             parts[name] = {_key(words, kinds): _histogram(buckets, counts, total) for *words, counts, total in rows}
+        _few_categories(parts)
     except (ValueError, TypeError, LookupError, zstandard.ZstdError, MemoryError):
         return None
     return Figures(**parts)
+
+
+def _few_categories(parts: dict[str, Any]) -> None:
+    tables = [part for part in parts.values() if isinstance(part, dict)]
+    if len({key if isinstance(key, str) else key[0] for table in tables for key in table}) > MOST_CATEGORIES:
+        raise ValueError("so many categories are none of ours")
 
 
 def _plain(data: bytes) -> bytes:
@@ -124,20 +137,20 @@ def _key(words: list[Any], kinds: tuple[type[str], ...]) -> Any:
 def _word(word: Any, kind: type[str]) -> str | None:
     if word is None and kind in _OPTIONAL:
         return None
-    if not isinstance(word, str) or not 0 < len(word) <= LONGEST_CATEGORY:
+    if not isinstance(word, str) or not 0 < len(word) <= LONGEST_CATEGORY or not word.isprintable():
         raise ValueError(kind.__name__)
     return kind(word) if issubclass(kind, StrEnum) else word
 
 
 def _whole(value: Any) -> int:
-    if type(value) is not int or value < 0:
+    if type(value) is not int or not 0 <= value <= LARGEST:
         raise ValueError("a count is a whole number")
     return value
 
 
 def _seconds(value: Any) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
-        raise ValueError("seconds are a finite number")
+    if type(value) not in (int, float) or not 0 <= value <= LARGEST:
+        raise ValueError("seconds are a number that can be added up")
     return float(value)
 
 

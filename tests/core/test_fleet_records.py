@@ -11,7 +11,7 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.figures import count, facts, ledger_of, operations
+from support.figures import count, facts, hits, ledger_of, operations
 
 from cache.core import fleet_records
 from cache.core.fleet_records import FORMAT, LEFT_OUT, MAX_BYTES, decode, encode
@@ -20,7 +20,15 @@ from telemetry.figures import Figures, nothing
 from telemetry.histogram import Histogram
 from telemetry.ledger import Ledger
 from telemetry.series import LOOKUPS
-from telemetry.vocabulary import MAX_REGISTERED_CATEGORIES, BreakerState, ErrorType, MissReason, Outcome, Tier
+from telemetry.vocabulary import (
+    MAX_REGISTERED_CATEGORIES,
+    BreakerState,
+    ErrorType,
+    MissReason,
+    Operation,
+    Outcome,
+    Tier,
+)
 
 Done = list[tuple[OperationEvent, float]]
 
@@ -105,6 +113,22 @@ def test_every_field_is_written_or_left_out_on_purpose() -> None:
     assert document.keys() - {"format"} == {part.name for part in fields(Figures)} - LEFT_OUT
 
 
+def test_seconds_never_fall_below_nothing() -> None:
+    """Folded twice, and nothing counted since: what is left rounds to less than none, which nobody could read back."""
+    for n in range(100):
+        ledger, folded = Ledger(now=lambda: 1.0), nothing()
+        for before_a_fold in ((1 / (n + 3),), (1.5 / (n + 3.3), 0.1 / (n + 3.7))):
+            for seconds in before_a_fold:
+                event = OperationEvent("prompt", Operation.GET)
+                event.looked(Outcome.HIT, tier=Tier.REDIS, age_s=seconds, cost_s=seconds)
+                ledger.apply(event, seconds)
+            folded = folded.plus(ledger.figures().after(folded))
+        rest = decode(encode(ledger.figures().after(folded)))
+
+        assert rest is not None
+        assert hits(rest) == 0
+
+
 def test_nothing_comes_back_as_nothing() -> None:
     """The empty sum has no beginning, and keeps none."""
     back = decode(encode(nothing()))
@@ -149,6 +173,10 @@ FOREIGN = {
     "a fraction": _document(writes=[["prompt", "stored", 1.5]]),
     "a truth": _document(dropped=True),
     "a long category": _document(bytes_stored=[["x" * 65, 1]]),
+    "a category that a terminal would obey": _document(bytes_stored=[["\x1b[2J\n", 1]]),
+    "more categories than all programs have": _document(bytes_stored=[[f"c{n}", 1] for n in range(1000)]),
+    "a count beyond all counts": _document(writes=[["prompt", "stored", 2**64 - 1]]),
+    "seconds beyond all time": _document(avoided_s=[["prompt", 1e308]]),
     "other buckets": _document(sizes=[["prompt", [1, 2], 3.0]]),
     "no seconds": _document(avoided_s=[["prompt", None]]),
     "no frame": b"zabc",
