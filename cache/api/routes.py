@@ -1,7 +1,6 @@
 """The routes: health, metrics, invalidation and explanation, as the specification and the contract say."""
 
 # no postponed annotations here: FastAPI reads those of functions inside functions
-import asyncio
 import json
 from typing import Annotated, Any, Literal
 
@@ -11,6 +10,7 @@ from fastapi.responses import JSONResponse
 from cache.api.auth import token_guard
 from cache.api.models import Alive, Explained, Health, Invalidated, Metrics
 from cache.api.problems import ProblemError, responses
+from cache.api.sharing import Shared
 from cache.async_layer import AsyncCache
 from cache.fleet import Fleet
 from cache.metrics import CacheMetrics
@@ -31,6 +31,7 @@ def cache_routes(cache: AsyncCache, metrics: CacheMetrics, fleet: Fleet, token: 
     guarded = [Depends(token_guard(token)), Depends(each_parameter_once)]
     prefixes = sorted(cache.policies.prefixes)
     categories = sorted(cache.policies)
+    of_all = Shared(fleet.summary)
 
     @router.get("/health", response_model=Health, response_model_exclude_none=True)
     async def health() -> dict[str, Any]:
@@ -46,7 +47,7 @@ def cache_routes(cache: AsyncCache, metrics: CacheMetrics, fleet: Fleet, token: 
     ) -> JSONResponse:
         """What the cache did in this process, or in all of them. 200 whatever the store says."""
         if scope == "fleet":
-            return JSONResponse(await asyncio.to_thread(fleet.summary))
+            return JSONResponse(await of_all.ask())
         return JSONResponse(metrics.summary())
 
     @router.post("/invalidate", response_model=Invalidated, dependencies=guarded, responses=responses(401, 403, 422))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -13,8 +14,10 @@ import pytest
 import redis
 from support.serving import served
 
-from cache import Cache, cli, fleet
+from cache import AsyncCache, Cache, cli, fleet
+from cache.api import create_app
 from cache.api.models import Metrics
+from cache.metrics import CacheMetrics
 from cache.settings import Settings
 from cache.testing import EmbeddedServer
 from telemetry.recorder import Recorder
@@ -152,3 +155,49 @@ def test_a_record_that_cannot_be_read_breaks_nothing(server: EmbeddedServer) -> 
 
     assert (found["scope"], found["complete"]) == ("process", False)
     assert found["note"]
+
+
+class Slow(fleet.Fleet):
+    """A fleet whose figures take until they are let go; counts how many are read, and how many at once."""
+
+    def __init__(self) -> None:
+        super().__init__(Recorder().ledger)
+        self.began, self.let_go = threading.Event(), threading.Event()
+        self.calls = self.now = self.most = 0
+
+    def summary(self) -> dict[str, Any]:
+        self.calls, self.now = self.calls + 1, self.now + 1
+        self.most = max(self.most, self.now)
+        self.began.set()
+        assert self.let_go.wait(20)
+        self.now -= 1
+        return super().summary() | {"silent": self.calls}
+
+
+def test_a_thousand_who_ask_at_once_cost_two_looks() -> None:
+    """One look is under way, the others share the next: no thread each, and no answer older than its question."""
+    slow = Slow()
+
+    async def crowd() -> list[int]:
+        async with AsyncCache.from_url("redis://127.0.0.1:1/0") as cache:
+            app = create_app(cache, CacheMetrics(), fleet=slow)
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://api", timeout=30) as api:
+
+                async def ask() -> int:
+                    return int((await api.get("/cache/metrics", params=FLEET)).json()["silent"])
+
+                first = asyncio.create_task(ask())
+                await asyncio.to_thread(slow.began.wait, 20)
+                others = [asyncio.create_task(ask()) for _ in range(999)]
+                gone = asyncio.create_task(ask())
+                await asyncio.sleep(0)
+                gone.cancel()
+                # all of them have asked once the API has answered somebody who came later, and later still
+                for _ in range(5):
+                    assert (await api.get("/live")).status_code == 200
+                slow.let_go.set()
+                return await asyncio.gather(first, *others)
+
+    assert asyncio.run(crowd()) == [1] + [2] * 999
+    assert (slow.calls, slow.most) == (2, 1)
