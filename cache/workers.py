@@ -5,6 +5,7 @@ inherited; what it needs is handed over: its index, which a restarted one keeps,
 
     start -> ready -> dies        -> started again, at once after a long life, later after short ones
           -> ends before it ever was ready -> it cannot start: all are ended, the reason is raised
+          -> finds that nobody reads the output any more -> all are ended
     SIGTERM, SIGINT -> all are asked to end, and after a while made to
 """
 
@@ -39,6 +40,9 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 CANNOT_START = 78
 """Exit code of a worker that ended by a named error (EX_CONFIG of sysexits.h)."""
 
+UNREAD = 74
+"""Exit code of a worker whose output nobody reads any more (EX_IOERR of sysexits.h)."""
+
 T = TypeVar("T")
 
 _log = logging.getLogger("glasscache")
@@ -72,6 +76,7 @@ def run_workers(target: Target[T], task: T, count: int = 1) -> None:
 
     Raises:
         CacheError, ValueError: a worker cannot start; the others were ended.
+        BrokenPipeError: nobody reads a worker's output any more; all were ended.
     """
     if count > 1:
         Supervisor(target, task, count).run()
@@ -131,6 +136,7 @@ class Supervisor(Generic[T]):
 
         Raises:
             WorkerError: a worker cannot start.
+            BrokenPipeError: nobody reads a worker's output any more.
         """
         # it would unblock the signals that are held back around each start
         resource_tracker.ensure_running()
@@ -160,31 +166,53 @@ class Supervisor(Generic[T]):
             self._died(seat, seat.process.exitcode, now)
 
     def _start(self, seat: _Seat) -> None:
-        seat.words, words = self._spawn.Pipe(duplex=False)
-        seat.process = self._spawn.Process(
-            target=_enter,
-            args=(self._target, self._task, seat.index, words),
-            name=f"glasscache-worker-{seat.index}",
-            daemon=True,
-        )
-        with signals_held_back():
-            seat.process.start()
-        words.close()
+        try:
+            seat.process, seat.words = self._spawned(seat.index)
+        except OSError as error:
+            # no memory, no process id or no descriptor left: at the start that is the end, later it passes
+            why = f"cannot be started: {error.strerror or error}"
+            if not seat.proven:
+                raise WorkerError(f"worker {seat.index} {why}") from None
+            self._again(seat, time.monotonic(), why, short=True)
+            return
         seat.began = time.monotonic()
 
+    def _spawned(self, index: int) -> tuple[SpawnProcess, connection.Connection]:
+        reader, words = self._spawn.Pipe(duplex=False)
+        process = self._spawn.Process(
+            target=_enter,
+            args=(self._target, self._task, index, words),
+            name=f"glasscache-worker-{index}",
+            daemon=True,
+        )
+        try:
+            with signals_held_back():
+                process.start()
+        except BaseException:
+            reader.close()
+            raise
+        finally:
+            words.close()
+        return process, reader
+
     def _died(self, seat: _Seat, code: int, now: float) -> None:
-        """Make the seat due again, or give up on all when its worker cannot start."""
+        """Make the seat due again, or give up on all when its worker cannot start or is not read."""
         said = seat.heard()
         self._clear(seat)
         seat.proven = seat.proven or None in said
         reasons = [word for word in said if word is not None]
         how = f"by signal {-code}" if code < 0 else f"with code {code}"
+        if code == UNREAD:
+            raise BrokenPipeError(f"nobody reads the output of worker {seat.index}")
         if cannot_start(code, proven=seat.proven):
             raise WorkerError(reasons[0] if reasons else f"worker {seat.index} ended {how} before it was ready")
-        seat.short_lives = 0 if now - seat.began >= STEADY_S else seat.short_lives + 1
+        self._again(seat, now, f"ended {how}{_because(reasons)}", short=now - seat.began < STEADY_S)
+
+    def _again(self, seat: _Seat, now: float, why: str, *, short: bool) -> None:
+        seat.short_lives = seat.short_lives + 1 if short else 0
         wait_s = pause_before(seat.short_lives)
         seat.began = now + wait_s
-        _log.warning("worker %d ended %s%s; the next one begins in %.1f s", seat.index, how, _because(reasons), wait_s)
+        _log.warning("worker %d %s; the next one begins in %.1f s", seat.index, why, wait_s)
 
     def _clear(self, seat: _Seat) -> None:
         if seat.process is not None:
@@ -229,6 +257,10 @@ def _enter(target: Target[T], task: T, index: int, words: connection.Connection)
         try:
             if not stop.wait():
                 target(Worker(index, stop, ready), task)
+        except BrokenPipeError:
+            # or the interpreter would try once more at its end, and complain
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(UNREAD)
         except (CacheError, ValueError) as error:
             if told:
                 raise

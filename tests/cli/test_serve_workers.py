@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -18,8 +22,9 @@ from support.programs import PATIENT, Program, free_ports, program, samples, scr
 from support.serving import TOKEN
 
 from cache.cli import main
+from cache.errors import WorkerError
 from cache.testing import EmbeddedServer
-from cache.workers import FIRST_PAUSE_S, LONGEST_PAUSE_S, cannot_start, pause_before
+from cache.workers import FIRST_PAUSE_S, LONGEST_PAUSE_S, Supervisor, Worker, cannot_start, pause_before
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 AUTH = {"Authorization": f"Bearer {TOKEN}"}
@@ -209,26 +214,85 @@ def test_a_taken_port_ends_with_one_line(taken: str) -> None:
     assert "the next one begins" not in errors
 
 
-def test_a_worker_that_falls_at_the_start_ends_all(tmp_path: Path) -> None:
-    """One that cannot start and gives no reason of its own is named with its exit code."""
-    (tmp_path / "falling.py").write_text(
+def written(directory: Path, work: str) -> tuple[list[str], dict[str, str]]:
+    """A program of two workers that do such work: its command and its environment."""
+    path = directory / "working.py"
+    path.write_text(
         "import sys\n"
         "from cache.errors import WorkerError\n"
         "from cache.workers import run_workers\n"
-        "def work(worker, code):\n"
-        "    worker.stop.wait(None) if worker.index else sys.exit(code)\n"
+        f"def work(worker, _):\n{textwrap.indent(textwrap.dedent(work), '    ')}\n"
         "if __name__ == '__main__':\n"
         "    try:\n"
-        "        run_workers(work, 3, 2)\n"
-        "    except WorkerError as error:\n"
-        "        print(error)\n"
+        "        run_workers(work, None, 2)\n"
+        "    except (WorkerError, BrokenPipeError) as error:\n"
+        "        print(type(error).__name__, error, file=sys.stderr)\n"
     )
-    environment = {**os.environ, **PATIENT, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, str(tmp_path / "falling.py")], env=environment, capture_output=True, text=True, timeout=60
-    )
+    return [sys.executable, str(path)], {**os.environ, **PATIENT, "PYTHONPATH": str(ROOT)}
 
-    assert (done.stdout, done.stderr) == ("worker 0 ended with code 3 before it was ready\n", "")
+
+def test_a_worker_that_falls_at_the_start_ends_all(tmp_path: Path) -> None:
+    """One that cannot start and gives no reason of its own is named with its exit code."""
+    command, environment = written(tmp_path, "worker.stop.wait(None) if worker.index else sys.exit(3)")
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+    assert (done.stdout, done.stderr) == ("", "WorkerError worker 0 ended with code 3 before it was ready\n")
+
+
+def test_nobody_who_reads_ends_all(tmp_path: Path) -> None:
+    """As ``traffic --workers 2 | head -1``: no tracebacks, and no workers that are started again for nobody."""
+    talk = """
+        worker.ready()
+        while not worker.stop.wait(0.01):
+            print('words', flush=True)
+    """
+    command, environment = written(tmp_path, talk)
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None and running.stderr is not None
+        try:
+            assert running.stdout.readline() == "words\n"
+            running.stdout.close()
+            assert running.wait(30) == 0
+        finally:
+            running.kill()
+        assert re.fullmatch(r"BrokenPipeError nobody reads the output of worker [01]\n", running.stderr.read())
+
+
+class Refusing(Supervisor[None]):
+    """A supervisor that the system gives processes as long as it is in the mood."""
+
+    def __init__(self, moods: list[bool]) -> None:
+        super().__init__(_until_it_ends, None, 1)
+        self.moods, self.began = moods, 0
+
+    def _spawned(self, index: int) -> Any:
+        self.began += 1
+        if not self.moods.pop(0):
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return super()._spawned(index)
+
+
+def _until_it_ends(worker: Worker, _: None) -> None:
+    worker.ready()
+    os.kill(os.getppid(), signal.SIGTERM) if os.environ.get("LAST") else os._exit(9)
+
+
+def test_a_start_that_the_system_refuses_is_tried_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No process to be had for a while: later on that passes, at the very start it is one line."""
+    with pytest.raises(WorkerError, match="worker 0 cannot be started: Resource temporarily unavailable"):
+        Refusing([False]).run()
+    supervisor = Refusing([True, False, True])
+    monkeypatch.setattr(supervisor, "_again", lambda *a, **k: monkeypatch.setenv("LAST", "1") or again(*a, **k))
+    again = Supervisor._again.__get__(supervisor)
+
+    supervisor.run()
+
+    assert supervisor.began == 3
+    assert "worker 0 cannot be started: Resource temporarily unavailable; the next one begins in" in caplog.text
 
 
 def test_pauses_grow_and_are_bounded() -> None:
