@@ -37,12 +37,15 @@ def working_copy(folder: Path) -> Iterator[Path]:
         copy = Path(directory) / (folder.name or "root")
         total = count = texts = 0
         for source in _files(folder):
-            total, count = total + source.stat().st_size, count + 1
-            if total > LARGEST_FOLDER or count > MOST_FILES:
-                raise ValueError(f"{folder} holds more than {LARGEST_FOLDER >> 20} MiB or {MOST_FILES} files")
             target = copy / source.relative_to(folder)
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
+            try:
+                total, count = total + source.stat().st_size, count + 1
+                if total > LARGEST_FOLDER or count > MOST_FILES:
+                    raise ValueError(f"{folder} holds more than {LARGEST_FOLDER >> 20} MiB or {MOST_FILES} files")
+                shutil.copyfile(source, target)
+            except OSError as error:
+                raise ValueError(f"{source} cannot be copied: {error.strerror or error}") from None
             target.chmod(0o600)
             texts += _is_text(target)
         if not texts:
