@@ -214,6 +214,11 @@ def _clock(store: Store) -> Iterator[Finding]:
 def _collector(environ: Mapping[str, str]) -> Iterator[Finding]:
     """An empty export to each place that traces and metrics go to: a port that is open is no Collector yet."""
     signals = [Signal.from_mapping(environ, name, console=False, otlp=None) for name in ("TRACES", "METRICS")]
+    faults = [signal.fault for signal in signals if signal.fault]
+    if faults:
+        what, _, cure = faults[0].partition("; for example ")
+        yield Finding("fail", "collector", what, cure)
+        return
     places = dict.fromkeys(signal.endpoint for signal in signals if "otlp" in signal.exporters)
     if not places:
         yield Finding("ok", "collector", "none is set (OTEL_EXPORTER_OTLP_ENDPOINT)")
@@ -226,11 +231,9 @@ def _collector(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 def _export_nothing(endpoint: str, headers: Mapping[str, str]) -> tuple[str, str, str]:
     """Level, finding and cure of one place; the place itself may hold a password and is not shown."""
-    if not endpoint.startswith(("http://", "https://")):
-        return "fail", "the endpoint is no http(s) URL", "OTEL_EXPORTER_OTLP_ENDPOINT=http://otel-collector:4318"
     told = {**headers, "Content-Type": "application/x-protobuf"}
     try:
-        request = urllib.request.Request(endpoint, b"", told)  # noqa: S310 - the scheme was checked
+        request = urllib.request.Request(endpoint, b"", told)  # noqa: S310 - no fault: the scheme is http(s)
         urllib.request.urlopen(request, timeout=PATIENCE_S).close()  # noqa: S310
     except urllib.error.HTTPError as error:
         error.close()

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 EXPORT_TIMEOUT_S = 2.0
 """A Collector that does not answer may not hold the exporter's thread for the SDK's 10 s."""
@@ -21,6 +21,9 @@ EXPORT_INTERVAL_MS = 15_000.0
 
 QUEUE = 16_384
 """Spans that wait for the exporter; beyond it the SDK drops the oldest and counts that."""
+
+EXPORTERS = {"TRACES": ("otlp", "console", "none"), "METRICS": ("otlp", "console", "prometheus", "none")}
+"""What ``OTEL_{signal}_EXPORTER`` may name here."""
 
 _log = logging.getLogger("glasscache")
 
@@ -33,11 +36,13 @@ class Signal:
         exporters: of ``otlp``, ``console``, ``prometheus``.
         endpoint: full URL of OTLP over HTTP.
         timeout_s: of one export.
+        fault: what is wrong with its variables, in one line that names one; empty when nothing is.
     """
 
     exporters: frozenset[str]
     endpoint: str
     timeout_s: float
+    fault: str = ""
 
     @classmethod
     def from_mapping(cls, env: Mapping[str, str], signal: str, *, console: bool, otlp: bool | None) -> Self:
@@ -58,6 +63,7 @@ class Signal:
             endpoint=env.get(f"{own}ENDPOINT")
             or f"{(endpoint or 'http://localhost:4318').removesuffix('/')}/v1/{signal.lower()}",
             timeout_s=_number(env, f"{own}TIMEOUT", timeout),
+            fault=_unknown(signal, named) or (_unreachable(env, own, base) if "otlp" in chosen else ""),
         )
 
 
@@ -89,13 +95,17 @@ class OtelSettings:
     def from_mapping(
         cls, env: Mapping[str, str], *, service_name: str, console: bool, prometheus: bool, otlp: bool | None
     ) -> Self:
-        """Read the variables; what is no number falls back to the default with one warning."""
+        """Read the variables; what is no number falls back to the default with one warning.
+
+        Raises:
+            ValueError: ``OTEL_SDK_DISABLED`` is neither true nor false.
+        """
         if env.get("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf") != "http/protobuf":
             _log.warning("OTEL_EXPORTER_OTLP_PROTOCOL is ignored: OTLP goes over http/protobuf")
         metrics = Signal.from_mapping(env, "METRICS", console=console, otlp=otlp)
         queue = int(_number(env, "OTEL_BSP_MAX_QUEUE_SIZE", QUEUE))
         return cls(
-            disabled=env.get("OTEL_SDK_DISABLED", "").strip().lower() == "true",
+            disabled=_disabled(env),
             traces=Signal.from_mapping(env, "TRACES", console=console, otlp=otlp),
             metrics=metrics,
             # kept beside OTLP: what nobody scrapes costs nothing, and platforms set OTEL_METRICS_EXPORTER=otlp for all
@@ -129,6 +139,37 @@ def scrape_address(env: Mapping[str, str], port: int | None = None, *, count: in
         named = "--metrics-port" if port is not None else "OTEL_EXPORTER_PROMETHEUS_PORT"
         raise ValueError(f"{named}: {text!r} is no port for {count} of 1 to 65535; for example {named}=9464")
     return env.get("OTEL_EXPORTER_PROMETHEUS_HOST", "").strip() or "localhost", base
+
+
+def _disabled(env: Mapping[str, str]) -> bool:
+    text = env.get("OTEL_SDK_DISABLED", "").strip().lower()
+    if text not in ("", "true", "false"):
+        raise ValueError(f"OTEL_SDK_DISABLED: {text!r} is neither true nor false; for example OTEL_SDK_DISABLED=true")
+    return text == "true"
+
+
+def _unknown(signal: str, named: set[str]) -> str:
+    """The fault of a name that is no exporter's."""
+    name, unknown = f"OTEL_{signal}_EXPORTER", sorted(named - set(EXPORTERS[signal]))
+    known = ", ".join(EXPORTERS[signal])
+    return f"{name}: there is no exporter {unknown[0]!r}, there are {known}; for example {name}=otlp" if unknown else ""
+
+
+def _unreachable(env: Mapping[str, str], *prefixes: str) -> str:
+    """The fault of an endpoint that nothing can be sent to; it may hold a password and is not shown."""
+    name = next((name for prefix in prefixes if env.get(name := f"{prefix}ENDPOINT")), "")
+    if not name or _is_url(env[name]):
+        return ""
+    return f"{name}: it is no http:// or https:// URL; for example {name}=http://otel-collector:4318"
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        # no port, or a bracket that is never closed
+        return False
 
 
 def _resource(env: Mapping[str, str], service_name: str) -> dict[str, str]:

@@ -136,6 +136,10 @@ def setup(
     Returns:
         The handle. A second call returns the first one's.
 
+    Raises:
+        ValueError: a variable that a provider of ours would be made from is wrong; one line names it, the fault
+            and an example.
+
     Example:
         >>> handle = setup(environ={"OTEL_SDK_DISABLED": "true"})
         >>> handle.scrape()[0]
@@ -166,12 +170,18 @@ def _install(settings: OtelSettings) -> Telemetry:
     own: list[TracerProvider | MeterProvider] = []
     resource = Resource.create(dict(settings.resource))
     # the API has no public name for its meter provider that stands in until one is set
-    if type(meter_provider).__name__ == "_ProxyMeterProvider":
+    meters_free = type(meter_provider).__name__ == "_ProxyMeterProvider"
+    traces_free = isinstance(tracer_provider, trace.ProxyTracerProvider)
+    # what others set up reads the variables in its own way
+    fault = (traces_free and settings.traces.fault) or (meters_free and settings.metrics.fault)
+    if fault:
+        raise ValueError(fault)
+    if meters_free:
         registry = CollectorRegistry() if settings.prometheus else None
         meter_provider = build_meter_provider(settings, resource, registry)
         metrics.set_meter_provider(meter_provider)
         own.append(meter_provider)
-    if isinstance(tracer_provider, trace.ProxyTracerProvider):
+    if traces_free:
         tracer_provider = build_tracer_provider(settings, resource, meter_provider)
         trace.set_tracer_provider(tracer_provider)
         own.append(tracer_provider)

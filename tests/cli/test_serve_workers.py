@@ -214,6 +214,20 @@ def test_a_taken_port_ends_with_one_line(taken: str) -> None:
     assert "the next one begins" not in errors
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_telemetry_that_leads_nowhere_ends_with_one_line(workers: str) -> None:
+    """An endpoint without a scheme: the variable is named, code 1, from a single process and from workers."""
+    variables = {"REDIS_URL": "redis://127.0.0.1:1/0", "OTEL_EXPORTER_OTLP_ENDPOINT": "canary:4318"}
+    with program("serve", "--port", str(free_ports(1)), "--workers", workers, **variables) as running:
+        assert running.process.wait(60) == 1
+        errors = running.errors
+
+    lines = [line for line in errors.splitlines() if not line.startswith("{")]
+    assert len(lines) == 1
+    assert lines[0].startswith("glasscache: OTEL_EXPORTER_OTLP_ENDPOINT: ")
+    assert "canary" not in errors
+
+
 def written(directory: Path, work: str) -> tuple[list[str], dict[str, str]]:
     """A program of two workers that do such work: its command and its environment."""
     path = directory / "working.py"

@@ -52,3 +52,64 @@ def test_what_is_no_number_is_the_default(text: str, caplog: pytest.LogCaptureFi
 def test_a_batch_fits_its_queue() -> None:
     """A small queue makes the batch small: the SDK refuses a batch that is larger."""
     assert read(OTEL_BSP_MAX_QUEUE_SIZE="10").batch == 10
+
+
+BASE, TRACES, METRICS = (f"OTEL_EXPORTER_OTLP_{part}ENDPOINT" for part in ("", "TRACES_", "METRICS_"))
+
+
+@pytest.mark.parametrize(
+    "text", ["foo", "collector:4318", "grpc://c:4317", "http://", "http:///v1", "http://c:port", "http://[::1", "//c"]
+)
+def test_an_endpoint_that_nothing_reaches_is_a_fault(text: str) -> None:
+    """No scheme, another one, no host, no port: the variable is named, with an example, and its value is not shown."""
+    settings = read(**{BASE: text})
+    for signal in (settings.traces, settings.metrics):
+        assert (
+            signal.fault == f"{BASE}: it is no http:// or https:// URL; for example {BASE}=http://otel-collector:4318"
+        )
+
+
+def test_the_fault_is_that_of_the_endpoint_in_use() -> None:
+    """A signal's own variable is named where it is wrong, the base is not looked at then, nor where nothing is sent."""
+    settings = read(**{BASE: "http://c:4318", TRACES: "c:4318"})
+    assert settings.traces.fault.startswith(f"{TRACES}: ")
+    assert settings.metrics.fault == ""
+    settings = read(**{BASE: "c:4318", METRICS: "https://user:word@[::1]:4318/push?x=1"})
+    assert settings.traces.fault.startswith(f"{BASE}: ")
+    assert settings.metrics.fault == ""
+    unused = read(**{BASE: "c:4318"}, OTEL_TRACES_EXPORTER="none", OTEL_METRICS_EXPORTER="prometheus")
+    assert (unused.traces.fault, unused.metrics.fault) == ("", "")
+    assert read(otlp=False, **{BASE: "c:4318"}).traces.fault == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "known"),
+    [
+        ("OTEL_TRACES_EXPORTER", "bogus", "otlp, console, none"),
+        ("OTEL_TRACES_EXPORTER", "otlp,bogus", "otlp, console, none"),
+        ("OTEL_METRICS_EXPORTER", "otlp, bogus", "otlp, console, prometheus, none"),
+    ],
+)
+def test_an_exporter_that_is_not_there_is_a_fault(name: str, text: str, known: str) -> None:
+    """Nothing would be exported, and nobody would be told why."""
+    settings = read(**{name: text})
+    signal, other = settings.traces, settings.metrics
+    if name == "OTEL_METRICS_EXPORTER":
+        signal, other = other, signal
+    assert signal.fault == f"{name}: there is no exporter 'bogus', there are {known}; for example {name}=otlp"
+    assert other.fault == ""
+
+
+@pytest.mark.parametrize(("text", "expected"), [("", False), (" False ", False), ("TRUE", True)])
+def test_disabled_is_true_or_false(text: str, expected: bool) -> None:
+    """In any case of letters; unset is false."""
+    assert read(OTEL_SDK_DISABLED=text).disabled is expected
+
+
+@pytest.mark.parametrize("text", ["maybe", "1", "yes"])
+def test_disabled_is_nothing_else(text: str) -> None:
+    """Who writes 1 means true: to go on exporting would be worse than not to start."""
+    with pytest.raises(
+        ValueError, match=rf"OTEL_SDK_DISABLED: '{text}' is neither .*; for example OTEL_SDK_DISABLED=true"
+    ):
+        read(OTEL_SDK_DISABLED=text)

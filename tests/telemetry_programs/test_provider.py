@@ -342,3 +342,42 @@ print(json.dumps([[s.name, s.kind.name, s.parent is not None] for s in spans]))
         ["GET /cache/metrics", "SERVER", False],
         ["GET", "CLIENT", False],
     ]
+
+
+WRONG = {
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318",
+    "OTEL_TRACES_EXPORTER": "bogus",
+    "OTEL_METRICS_EXPORTER": "bogus",
+    "OTEL_SDK_DISABLED": "maybe",
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_variable_sets_nothing_up(name: str) -> None:
+    """It is named before any provider is set."""
+    code = """
+from opentelemetry import metrics, trace
+import telemetry
+try:
+    telemetry.setup()
+    said = ""
+except ValueError as error:
+    said = str(error)
+print(json.dumps([said.partition(":")[0], type(metrics.get_meter_provider()).__name__,
+                  type(trace.get_tracer_provider()).__name__]))
+"""
+    assert run(code, **{name: WRONG[name]}) == [name, "_ProxyMeterProvider", "ProxyTracerProvider"]
+
+
+def test_what_others_set_up_reads_its_own_variables() -> None:
+    """Under providers that are not ours another set of exporters may be right, and nothing is refused."""
+    code = """
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.trace import TracerProvider
+import telemetry
+metrics.set_meter_provider(MeterProvider())
+trace.set_tracer_provider(TracerProvider())
+print(json.dumps(len(telemetry.setup().own)))
+"""
+    assert run(code, OTEL_TRACES_EXPORTER="otlp_proto_grpc", OTEL_METRICS_EXPORTER="otlp_proto_grpc") == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -95,3 +96,28 @@ def test_a_run_that_fails_is_one_line_of_ours(tmp_path: Path) -> None:
 
     assert done.returncode == 1
     assert done.stderr == "glasscache: the cold run ended with 1; its own words stand above\n"
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rights that are missing are the folder's fault, in one line: a worker that met them fell with a traceback."""
+
+    def forbidden(source: Path, target: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(source))
+
+    (tmp_path / "secret.txt").write_text("text")
+    monkeypatch.setattr("shutil.copyfile", forbidden)
+    with pytest.raises(ValueError, match=r"secret\.txt cannot be copied: Permission denied"):
+        with working_copy(tmp_path):
+            raise AssertionError("there is no copy")
+
+
+def test_a_wrong_telemetry_variable_is_one_line(tmp_path: Path) -> None:
+    """A run that cannot set its telemetry up says why, without a traceback."""
+    (tmp_path / "a.txt").write_text("text")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OTEL_SDK_DISABLED": "maybe"}
+    command = [sys.executable, "-m", "cache.workflow.demo", "warm", str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("glasscache: OTEL_SDK_DISABLED: ")
+    assert len(done.stderr.splitlines()) == 1
