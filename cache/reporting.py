@@ -144,6 +144,9 @@ class Reporter:
         known = self._known
         answer = self._put(last, known.epoch if known is not None else b"")
         if len(answer) == 1:
+            if last and answer[0] and record(answer[0]).figures is None:
+                # the last word itself was folded: the answer to it was lost, and it was said a second time
+                return
             self._folded(answer[0])
             answer = self._put(last, b"")
         epoch, folds, names = answer

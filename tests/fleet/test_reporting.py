@@ -287,6 +287,20 @@ def test_a_late_write_does_not_undo_the_last_one(join: Join, admin: redis.Redis)
     assert hits(a.sum().figures) == 110
 
 
+def test_a_last_word_that_is_said_twice_counts_once(join: Join) -> None:
+    """The answer to it was lost, and before it came again it was folded: it is not written under another name."""
+    a, b = join().beat(), join().count(10).beat()
+    b.beat(last=True)
+    for _ in range(KEPT_ENDED):
+        join().beat(last=True)
+    a.beat().beat()
+
+    b.beat(last=True)
+
+    found = a.sum()
+    assert (hits(found.figures), found.processes) == (10, 2 + KEPT_ENDED)
+
+
 def test_what_another_version_wrote_is_left_out(join: Join, admin: redis.Redis) -> None:
     """No error, no wrong sum: not complete."""
     a = join().count(1).beat()
