@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
@@ -30,6 +31,11 @@ class WorkerServer(uvicorn.Server):
         )
         super().__init__(config)
         self._worker = worker
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Note a signal; Ctrl-C a second time cuts nothing off: the end is near anyway, and is told to the fleet."""
+        super().handle_exit(sig, frame)
+        self.force_exit = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to serve."""

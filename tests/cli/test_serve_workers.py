@@ -17,12 +17,15 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from support.otlp_sink import otlp_sink
 from support.programs import PATIENT, Program, free_ports, program, samples, scraped, told, until
 from support.serving import TOKEN
 
+from cache.api.server import WorkerServer
 from cache.cli import main
 from cache.errors import WorkerError
+from cache.stopping import Stop
 from cache.testing import EmbeddedServer
 from cache.workers import FIRST_PAUSE_S, LONGEST_PAUSE_S, Supervisor, Worker, cannot_start, pause_before
 
@@ -167,6 +170,16 @@ def test_one_worker_is_the_process_itself() -> None:
         assert figures["process"] == running.process.pid
         assert running.end(signal.SIGINT) < 5
         assert running.process.returncode == 0
+
+
+def test_ctrl_c_a_second_time_cuts_nothing_off() -> None:
+    """The end that was begun goes on: no cancelled lifespan with its traceback, no figures that are not told."""
+    with Stop() as stop:
+        server = WorkerServer(FastAPI(), Worker(0, stop, lambda: None))
+        for _ in range(2):
+            server.handle_exit(signal.SIGINT, None)
+
+    assert (server.should_exit, server.force_exit) == (True, False)
 
 
 WRONG = (
