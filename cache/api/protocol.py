@@ -13,6 +13,10 @@ class ProblemProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer ``bad_request`` and end the connection; the parser's own text stays in the log."""
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            # the request has its answer, or a part of it: the rest of its body is what is wrong
+            self.transport.close()
+            return
         body = problem(400, "bad_request", "the request is no valid HTTP/1.1, or its head is too large")
         data = body.model_dump_json().encode()
         headers = [

@@ -257,6 +257,20 @@ def test_what_is_no_http_is_a_problem_too(data: bytes, api: httpx.Client) -> Non
     problem(answer_to(api, data), 400, "bad_request")
 
 
+def test_a_body_that_goes_wrong_after_the_answer_ends_the_connection() -> None:
+    """There is no second answer to one request, and no traceback of one that was tried."""
+    head = b"POST /cache/invalidate HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with served("redis://127.0.0.1:1/0") as api:
+        with socket.create_connection(("127.0.0.1", httpx.URL(str(api.base_url)).port or 80), 5) as raw:
+            raw.sendall(head)
+            with HTTPResponse(raw) as found:
+                found.begin()
+                assert found.status == 403
+                found.read()
+                raw.sendall(b"no chunk\r\n")
+                assert raw.recv(1) == b""
+
+
 def test_an_upgrade_is_not_taken(api: httpx.Client) -> None:
     """A websocket's request is answered as the plain one that it is, whatever is installed."""
     head = b"GET /live HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
