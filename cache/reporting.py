@@ -18,7 +18,7 @@ from cache.core import fleet_folding
 from cache.core.fleet_records import encode
 from cache.core.fleet_roster import Roster, lost, roster
 from cache.core.fleet_scripts import MARK, READ, SWAP, WRITE
-from cache.core.fleet_table import Table, record, table
+from cache.core.fleet_table import Table, number, record, table
 from cache.core.steps import Arg, Lua, RunScript
 from cache.errors import StoreError
 from cache.stores.contract import Store
@@ -150,7 +150,7 @@ class Reporter:
             self._folded(answer[0])
             answer = self._put(last, b"")
         epoch, folds, names = answer
-        now = roster(epoch, self._store.identity(), int(folds), names)
+        now = roster(epoch, self._store.identity(), number(folds), names)
         if known is not None and known.epoch != epoch and self._me.baseline is not None:
             # what was folded of this process is lost as well, and only this process can write it again
             self._me = Member(self._me.id)

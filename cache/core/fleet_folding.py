@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from cache.core.fleet_records import encode
 from cache.core.fleet_roster import ENDED, FOLDED, FOLDS, LIVING, MISSING, TOTAL
-from cache.core.fleet_table import Record, Table
+from cache.core.fleet_table import Record, Table, number
 from telemetry.figures import nothing
 
 KEPT_ENDED = 16
@@ -97,6 +97,6 @@ def _over(found: Table) -> list[tuple[str, Record]]:
 
 def _forgotten(found: Table, coming: int) -> list[str]:
     """Names of folded processes that make room for as many new ones."""
-    stamps = {name: int(value.partition(b" ")[0] or 0) for name, value in found.kind(FOLDED).items()}
+    stamps = {name: number(value.partition(b" ")[0]) for name, value in found.kind(FOLDED).items()}
     surplus = len(stamps) + coming - KEPT_FOLDED
     return [FOLDED + id_ for id_ in sorted(stamps, key=lambda id_: (stamps[id_], id_))[: max(0, surplus)]]

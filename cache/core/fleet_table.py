@@ -30,10 +30,15 @@ class Record:
     figures: Figures | None
 
 
+def number(text: bytes) -> int:
+    """A number of at most 15 digits; 0 for anything else that lies there."""
+    return int(text) if text.isdigit() and len(text) < 16 else 0
+
+
 def record(value: bytes) -> Record:
     """Read a record: the server's time, a blank, the figures."""
     stamp, _, data = value.partition(b" ")
-    return Record(int(stamp) if stamp.isdigit() and len(stamp) < 16 else 0, decode(data))
+    return Record(number(stamp), decode(data))
 
 
 @dataclass(frozen=True)
@@ -71,8 +76,7 @@ class Table:
     @property
     def folds(self) -> int:
         """How many processes were folded."""
-        value = self.fields.get(FOLDS, b"0")
-        return int(value) if value.isdigit() else 0
+        return number(self.fields.get(FOLDS, b""))
 
     def age_s(self, found: Record) -> float:
         """Seconds since a record was written, by the server's clock."""
@@ -128,7 +132,7 @@ def add_up(found: Table, me: str, mine: Figures) -> Sum:
     for part in parts:
         figures = figures.plus(part) if part is not None else figures
     fresh = [age for age in ages.values() if age <= LIVING_S]
-    marks = [int(value) / 1000 for id_, value in found.kind(MISSING).items() if id_ != me and value.isdigit()]
+    marks = [number(value) / 1000 for id_, value in found.kind(MISSING).items() if id_ != me and number(value)]
     return Sum(
         figures=figures,
         workers=len(fresh) + 1,

@@ -187,6 +187,20 @@ def test_names_of_folded_ones_are_bounded() -> None:
     assert "f:old00" not in after
 
 
+@pytest.mark.parametrize("text", [b"", b"what?", b"-1", b"1" * 5000], ids=["empty", "words", "negative", "huge"])
+def test_what_should_be_a_number_stops_nothing(text: bytes) -> None:
+    """Somebody wrote into the hash by hand: the sum is still made, and what is over is still folded."""
+    odd = {"folds": text, "f:x": text, "m:y": text, "e:z": text}
+    fields = ended(KEPT_ENDED + 1) | {f"f:old{i:02}": b"%d " % i for i in range(KEPT_FOLDED)} | odd
+
+    found = add_up(Table(NOW, fields), "me", Figures())
+    fold = due(Table(NOW, fields))
+
+    assert (found.processes, found.foreign, found.lost_since) == (KEPT_ENDED + 3, 1, None)
+    assert fold is not None
+    assert len([name for name in swapped(fields, fold) if name[:2] == "f:"]) == KEPT_FOLDED
+
+
 def test_another_versions_records_stay_until_there_is_a_crowd() -> None:
     """They are its own to fold; when they would grow without a bound they are given up, and that is noted."""
     few = ended(KEPT_ENDED) | {"e:x": FOREIGN}
