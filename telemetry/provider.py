@@ -102,6 +102,8 @@ class Telemetry:
     def shutdown(self, seconds: float = EXIT_S) -> bool:
         """Export what is there and end; a second call does nothing.
 
+        Spans go first: what became of them is told by the metrics, which go out last.
+
         Args:
             seconds: how long that may take in all; what is not out by then is lost.
 
@@ -112,7 +114,11 @@ class Telemetry:
             return True
         self._ended.set()
         atexit.unregister(self.shutdown)
-        return _within(seconds, [provider.shutdown for provider in self.own])
+        give_up = time.monotonic() + seconds
+        tracing = [provider.shutdown for provider in self.own if isinstance(provider, TracerProvider)]
+        metering = [provider.shutdown for provider in self.own if isinstance(provider, MeterProvider)]
+        spans_out = _within(seconds / 2, tracing)
+        return _within(give_up - time.monotonic(), metering) and spans_out
 
 
 def setup(
@@ -245,7 +251,7 @@ def _watch_pools() -> None:
         observability.init(OTelConfig(metric_groups=groups))
 
 
-def _within(seconds: float, calls: list[Callable[[], Any]]) -> bool:
+def _within(seconds: float, calls: Sequence[Callable[[], Any]]) -> bool:
     """Make all calls at once; True when all have returned in time. Those that have not end with the process."""
     threads = [threading.Thread(target=call, daemon=True) for call in calls]
     give_up = time.monotonic() + seconds

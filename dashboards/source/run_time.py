@@ -28,7 +28,9 @@ def shares() -> Panel:
     """Cache, waiting, computation."""
     whole = runs(SUM)
     own = of_runs(queries.rate_of_all(schema.OVERHEAD))
-    waiting = summed(f"{spans(SUM, span_named(schema.WAIT_SPAN.name))} {RUNS_ONLY}")
+    waited = summed(f"{spans(SUM, span_named(schema.WAIT_SPAN.name))} {RUNS_ONLY}")
+    # no span of a wait has ever come: then runs waited for 0 s, while there are runs
+    waiting = f"({waited} or 0 * {whole})"
     computing = summed(f"{spans(SUM, span_named(schema.COMPUTE_SPAN.name))} {RUNS_ONLY}", foreign.SPAN_NAME)
     named = f'label_replace({computing}, "{CATEGORY}", "$1", "{foreign.SPAN_NAME}", "{_captured()}")'
     return lines(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,6 @@ pytestmark = [pytest.mark.container, pytest.mark.slow]
 WINDOWS = {"before": "1m", "__rate_interval": "1m", "__range": "5m"}
 """Short ones, so that a stack that is minutes old has both the window and the one before it."""
 
-BORN_WITH_A_LOSS = "otelcol_exporter_send_failed_"
-"""The Collector shows these counters from the first loss on: on a good day there is none, and nothing to draw."""
-
 EVALUATED_S = 240
 """Until the longest window has passed under load, and the rules were evaluated over it."""
 
@@ -33,12 +31,13 @@ RULES: list[dict[str, Any]] = [
 
 def test_every_panel_has_data(stack: Stack) -> None:
     """Each query of each panel returns at least one series with a value, under nothing but the workflow's load."""
-    asked = [one for one in queries(WINDOWS) if BORN_WITH_A_LOSS not in one.expr]
+    asked = queries(WINDOWS)
 
     def empty() -> list[Asked]:
         return [one for one in asked if not stack.query(one.expr)]
 
-    until(lambda: len(empty()) == 0, EVALUATED_S, "data for every panel")
+    with suppress(AssertionError):
+        until(lambda: not empty(), EVALUATED_S, "data for every panel")
     assert [(one.dashboard, one.panel, one.expr) for one in empty()] == []
     assert not any("or vector" in one.expr for one in asked)
     assert len(asked) > 100
@@ -55,10 +54,16 @@ def test_every_recording_rule_has_data(stack: Stack) -> None:
 
 def test_the_alert_list_is_quiet(stack: Stack) -> None:
     """While all is well the watchdog fires and nothing else."""
-    firing = {one["labels"]["alertname"] for one in stack.prometheus("alerts")["alerts"] if one["state"] == "firing"}
+
+    def firing() -> set[str]:
+        alerts = stack.prometheus("alerts")["alerts"]
+        return {one["labels"]["alertname"] for one in alerts if one["state"] == "firing"}
+
+    # a cold start on a machine with two cores meets deadlines, which is told for five minutes, rightly
+    until(lambda: firing() == {"CacheWatchdog"}, 420, "a quiet list")
     loaded = stack.prometheus("rules", type="alert")["groups"]
 
-    assert firing == {"CacheWatchdog"}
+    assert firing() == {"CacheWatchdog"}
     assert sum(len(group["rules"]) for group in loaded) > 20
     assert all(rule["health"] == "ok" for group in loaded for rule in group["rules"])
 
