@@ -73,6 +73,8 @@ class _Server(ThreadingMixIn, WSGIServer):
 
     daemon_threads = True
     block_on_close = False
+    # the library's 5 let a sixth of a burst wait for seconds until its connection is made
+    request_queue_size = 128
     # Python 3.13 and later would let two processes share a port, and a scrape see one or the other
     allow_reuse_port = False
 
