@@ -66,7 +66,9 @@ COLLECTOR_SEND_FAILED = (
 COLLECTOR_QUEUE = "otelcol_exporter_queue_size"
 COLLECTOR_QUEUE_CAPACITY = "otelcol_exporter_queue_capacity"
 COLLECTOR_MEMORY = "otelcol_process_memory_rss_bytes"
-COLLECTOR_DROPPED_EARLY = "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total"
+COLLECTOR_TRACES_NEW = "otelcol_processor_tail_sampling_new_trace_id_received_total"
+COLLECTOR_TRACES_DECIDED = "otelcol_processor_tail_sampling_global_count_traces_sampled_total"
+COLLECTOR_TRACES_WAITING = "otelcol_processor_tail_sampling_sampling_traces_on_memory"
 COLLECTOR_SCRAPE_ERRORS = "otelcol_scraper_errored_metric_points_total"
 COLLECTOR_LABELS = frozenset({"exporter"})
 

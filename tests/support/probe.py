@@ -21,10 +21,9 @@ def main() -> None:
     handle = telemetry.setup()
     with Cache.from_settings() as cache:
         cache.set("prompt", "probe", {"text": "x" * 1000})
-        errors = 0
         began = time.perf_counter()
         for second in range(SECONDS):
-            taken = []
+            taken, errors = [], 0
             for n in range(A_SECOND):
                 due = began + second + n / A_SECOND
                 time.sleep(max(0.0, due - time.perf_counter()))
