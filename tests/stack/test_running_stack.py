@@ -6,9 +6,13 @@ import json
 import os
 import re
 import time
+from fnmatch import fnmatch
+from typing import Any
 
 import pytest
 from support.stack import Stack, run, until
+
+from telemetry import schema
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
 
@@ -151,6 +155,40 @@ def test_exemplar_leads_to_its_trace(stack: Stack) -> None:
         return False
 
     until(found, PATIENCE_S, "an exemplar whose trace is kept")
+
+
+def test_the_trace_is_the_whole_way_down(stack: Stack) -> None:
+    """A trace that an exemplar names goes from the run over node and cache operation to the Redis command."""
+
+    def whole() -> list[dict[str, Any]]:
+        for exemplar in stack.exemplars('cache_operation_duration_seconds_bucket{job="glasscache-traffic"}', 600):
+            spans = {span["spanID"]: span for span in stack.trace(exemplar["labels"]["trace_id"])}
+            for span in spans.values():
+                way = _way_up(spans, span) if span["operationName"] == "MGET" else []
+                if way and way[-1]["operationName"] == "workflow.run":
+                    return way
+        return []
+
+    command, operation, *between, run_ = until(whole, 90, "an exemplar whose trace is kept")
+    said = {tag["key"]: tag["value"] for tag in operation["tags"]}
+    stored = {tag["key"]: tag["value"] for tag in command["tags"]}
+    own = {name for name in said if name.startswith("cache.") or name == schema.ERROR_TYPE}
+
+    assert operation["operationName"] == schema.operation_span(said[schema.OPERATION], said[schema.CATEGORY])
+    assert any(span["operationName"].startswith("workflow.node ") for span in between)
+    assert {schema.CATEGORY, schema.OPERATION, schema.OUTCOME} <= own
+    assert all(any(fnmatch(name, known) for known in schema.OPERATION_SPAN.attributes) for name in own)
+    assert {"db.system.name": "redis", "db.operation.name": "MGET"}.items() <= stored.items()
+    assert set(stored["db.query.text"].split()) == {"MGET", "?"}
+    assert set(schema.WORKFLOW_RUN_SPAN.attributes) - {schema.ERROR_TYPE} <= {tag["key"] for tag in run_["tags"]}
+
+
+def _way_up(spans: dict[str, dict[str, Any]], span: dict[str, Any]) -> list[dict[str, Any]]:
+    """A span and its parents, the root last."""
+    way = [span]
+    while parents := [one["spanID"] for one in way[-1]["references"] if one["spanID"] in spans]:
+        way.append(spans[parents[0]])
+    return way
 
 
 def test_slow_operations_are_kept(stack: Stack) -> None:
