@@ -73,7 +73,7 @@ def test_figures_wait_for_prometheus_even_over_a_restart_of_the_collector(quiet:
     """Prometheus is away and the Collector restarts meanwhile: no process's series has a hole afterwards."""
     series = 'cache_requests_total{job="glasscache-traffic",cache_category="tool",cache_outcome="hit"}'
     # processes that ended lately are in the answer to a plain query for five minutes more
-    living = f"count_over_time({series}[{3 * EXPORT_S}s]) >= 2"
+    living = f"max by (instance) (count_over_time({series}[{3 * EXPORT_S}s])) >= 2"
     until(lambda: len(quiet.query(living)) == WORKERS, PATIENCE_S, "figures of each worker of the workflow")
     instances = {one["metric"]["instance"] for one in quiet.query(living)}
     gone = quiet.stop("prometheus")
