@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from threading import Thread
 
 from cache.errors import ListenError
+from cache.metrics import get_metrics
 from cache.settings import Settings
 from telemetry.exposition import ExpositionError, exposed
 from telemetry.logs import configure_logging
@@ -31,6 +33,7 @@ def observed(
     """
     configure_logging(as_json=settings.log_json)
     handle = setup(service_name=service_name)
+    _begin_at_zero(handle)
     try:
         with ExitStack() as held:
             if metrics is not None:
@@ -42,3 +45,13 @@ def observed(
             yield handle
     finally:
         handle.shutdown()
+
+
+def _begin_at_zero(handle: Telemetry) -> None:
+    """Export every series now, while it is 0: an increase is seen from the first export on, and not before it.
+
+    Nobody waits for it, so that a Collector that does not answer delays no start.
+    """
+    # asking for the recorder makes its series
+    assert get_metrics().recorder
+    Thread(target=handle.force_flush, name="glasscache-first-export", daemon=True).start()
