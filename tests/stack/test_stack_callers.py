@@ -134,7 +134,7 @@ def test_a_stopped_store_is_alarmed_and_harms_no_run(stack: Stack) -> None:
         until(lambda: stack.query(runs), 180, "runs go on")
     finally:
         stack.start("redis")
-    until(lambda: stack.query(f"{breaker} == {BREAKER_GAUGE[BreakerState.CLOSED]}"), 90, "the breaker closes")
+    until(lambda: stack.query(f"{breaker} == {BREAKER_GAUGE[BreakerState.CLOSED]}"), 240, "the breaker closes")
     until(lambda: alert(stack, STORE_ALERT) == "inactive", 300, f"{STORE_ALERT} resolves")
 
     assert stack.query(failed) == []
