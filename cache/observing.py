@@ -12,6 +12,7 @@ from cache.settings import Settings
 from telemetry.exposition import ExpositionError, exposed
 from telemetry.logs import configure_logging
 from telemetry.provider import Telemetry, setup
+from telemetry.vocabulary import BUILT_IN_CATEGORIES
 
 Address = tuple[str, int]
 """Host and port of the first process; the others follow, one port above the other."""
@@ -52,6 +53,7 @@ def _begin_at_zero(handle: Telemetry) -> None:
 
     Nobody waits for it, so that a Collector that does not answer delays no start.
     """
-    # asking for the recorder makes its series
-    assert get_metrics().recorder
+    recorder = get_metrics().recorder
+    for name in BUILT_IN_CATEGORIES:
+        recorder.register_category(name)
     Thread(target=handle.force_flush, name="glasscache-first-export", daemon=True).start()

@@ -61,7 +61,7 @@ PURE = frozenset({
 """All that ``cache.core`` may import: nothing that opens, waits or tells the time (paths are only looked at)."""
 
 OWNERS: Mapping[str, tuple[str, ...]] = {
-    "opentelemetry.sdk": ("telemetry.provider", "telemetry.testing", "telemetry.exposition"),
+    "opentelemetry.sdk": ("telemetry.provider", "telemetry.testing"),
     "opentelemetry.exporter": ("telemetry.provider",),
     "opentelemetry.instrumentation": ("telemetry.provider", "telemetry.redis"),
     "prometheus_client": ("telemetry.provider",),
