@@ -1,7 +1,7 @@
 """Which label sets can exist: the closed sets of the vocabulary, less what cannot come together.
 
-The instruments begin every one of these series at zero (those of a miss reason excepted), and a
-test holds their number under the SDK's limit of 2000 per instrument.
+The instruments begin every one of these series at zero, and a test holds their number under the
+SDK's limit of 2000 per instrument.
 
 A plain product of ``cache.errors`` and ``cache.requests`` is above that limit, so rules bound them,
 and the ledger keeps to the rules: a tier goes with hit and stale only, a reason with miss only;
@@ -127,9 +127,6 @@ def label_sets(metric: schema.Metric, categories: Iterable[str]) -> Iterator[Lab
 
 
 def zero_sets(metric: schema.Metric, categories: Iterable[str]) -> Iterator[Labels]:
-    """The label sets that begin at zero: all of the counters, but those of a miss reason; a gauge has no zero."""
-    if metric.kind is schema.Kind.GAUGE:
-        return
-    for labels in label_sets(metric, categories):
-        if metric is not schema.REQUESTS or labels[-1] is None:
-            yield labels
+    """The label sets that begin at zero, or ``increase()`` would not see the first count; a gauge has no zero."""
+    if metric.kind is not schema.Kind.GAUGE:
+        yield from label_sets(metric, categories)

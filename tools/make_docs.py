@@ -99,8 +99,7 @@ prefix no category owns. `{general}` is what `record_*` counts under by default,
 categories.
 
 The label sets of a metric stay under the SDK's limit of {limit} with all categories registered; a test holds that. A
-counter's series exist from the start, at zero, so that a first error is seen as an increase; those of a miss reason
-appear with their first miss.
+counter's series exist from the start, at zero, so that a first error or miss is seen as an increase.
 
 ## Spans
 """

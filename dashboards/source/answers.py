@@ -141,6 +141,7 @@ def outcomes(tags: Tags) -> Panel:
 
 def reasons(tags: Tags) -> Panel:
     """Why lookups miss."""
+    missed = summed(queries.rate(schema.REQUESTS, MISSED), queries.REASON)
     return lines(
         "Miss reasons",
         says(
@@ -150,11 +151,12 @@ def reasons(tags: Tags) -> Panel:
             "`evicted`: memory is short. `version`: a release changed the format. `expired` grows: a longer TTL, or "
             "refresh ahead. `corrupt`, `collision`, much `unknown`: see the runbook.",
         ),
-        [Query(told(summed(queries.rate(schema.REQUESTS, MISSED), queries.REASON)), "{{" + queries.REASON + "}}")],
+        [Query(told(queries.seen(missed, schema.REQUESTS, queries.REASON, MISSED)), "{{" + queries.REASON + "}}")],
         Look(
             unit="reqps",
             low=0,
             stacked=True,
+            empty="no misses",
             colours=colours.of(colours.REASONS),
             links=[links.traces("Traces of this reason", tags=word_of(tags, schema.MISS_REASON))],
             panel_links=[links.runbook("CacheMissesUnexplained")],

@@ -92,6 +92,11 @@ def in_use(expr: str) -> str:
     return f"({expr}) and on ({CATEGORY}) ({summed(total(schema.OVERHEAD), CATEGORY)} > 0)"
 
 
+def seen(expr: str, metric: Metric, label: str, *matchers: str) -> str:
+    """Only those words of ``label`` that were counted at all in the time shown; the others are there at zero."""
+    return f"({expr}) and on ({label}) ({summed(total(metric, *matchers), label)} > 0)"
+
+
 def quantile(share: float, metric: Metric, *matchers: str, by: Iterable[str] = ()) -> str:
     """A quantile of one of our histograms, over all the chosen processes."""
     chosen = selected(*chosen_category(metric), *matchers)

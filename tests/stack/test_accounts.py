@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from support.stack import ROOT, Stack, need_engine, run, until
 
+from dashboards.source.catalogue import queries
 from telemetry import schema
 from telemetry.vocabulary import BUILT_IN_CATEGORIES
 
@@ -167,3 +168,21 @@ def test_both_roads_agree_on_every_series(counted: Stack, expected: Counts) -> N
     until(lambda: not differing(), 60, "equal totals")
     assert differing() == {}
     assert len(of(ROADS["OTLP"])) > 100
+
+
+def test_the_first_screen_shows_the_ledgers_values(counted: Stack, expected: Counts) -> None:
+    """The tiles of hit rate, trouble and time saved, over all that has been, say what the ledgers say."""
+    asked = {
+        one.panel: one.expr
+        for one in queries({"__range": "30m", "before": "1m"})
+        if one.dashboard == "glasscache-overview"
+    }
+    hits, misses = (sum(n for (_, word), n in expected.items() if word == outcome) for outcome in ("hit", "miss"))
+    fleet = counted.app("/cache/metrics?scope=fleet")
+    saved = fleet["seconds_avoided"] - fleet["seconds_spent"]
+
+    # increase() extrapolates over the last export's interval: hence the one percent
+    assert counted.value(asked["Hit rate"]) == pytest.approx(hits / (hits + misses), rel=0.01)
+    assert counted.query(asked["Operations in trouble"])
+    assert counted.value(asked["Operations in trouble"]) == fleet["errors"] == 0
+    assert counted.value(asked["Net time saved"]) == pytest.approx(saved, rel=0.01)

@@ -79,7 +79,7 @@ def labels_of(metric: Metric, attributes: Any) -> tuple[str | None, ...]:
 def test_every_series_of_the_closed_sets_is_there_before_any_traffic(
     metric: Metric, recorder: Recorder, reader: InMemoryMetricReader
 ) -> None:
-    """Each counter begins with all its label sets at zero, those of a miss reason excepted."""
+    """Each counter begins with all its label sets at zero."""
     points = metrics_of(reader)[metric.name].data.data_points
     expected = set(series.zero_sets(metric, recorder.ledger.categories()))
     assert {labels_of(metric, point.attributes) for point in points} == expected
