@@ -181,8 +181,11 @@ def test_the_first_screen_shows_the_ledgers_values(counted: Stack, expected: Cou
     fleet = counted.app("/cache/metrics?scope=fleet")
     saved = fleet["seconds_avoided"] - fleet["seconds_spent"]
 
-    # increase() extrapolates over the last export's interval: hence the one percent
+    # increase() goes on beyond the last point by up to 1.1 of the interval; a total that rests is shown too high by that
+    points = counted.value(f'min(count_over_time({schema.OVERHEAD.prometheus}{{job="glasscache-traffic"}}[30m]))')
+    most = saved * (1 + 1.1 / (points - 1))
+
     assert counted.value(asked["Hit rate"]) == pytest.approx(hits / (hits + misses), rel=0.01)
     assert counted.query(asked["Operations in trouble"])
     assert counted.value(asked["Operations in trouble"]) == fleet["errors"] == 0
-    assert counted.value(asked["Net time saved"]) == pytest.approx(saved, rel=0.01)
+    assert 0.99 * saved <= counted.value(asked["Net time saved"]) <= 1.01 * most
