@@ -181,7 +181,7 @@ def test_the_first_screen_shows_the_ledgers_values(counted: Stack, expected: Cou
     fleet = counted.app("/cache/metrics?scope=fleet")
     saved = fleet["seconds_avoided"] - fleet["seconds_spent"]
 
-    # increase() goes on beyond the last point by up to 1.1 of the interval; a total that rests is shown too high by that
+    # increase() goes on beyond the last point by up to 1.1 of the interval: a total that rests is shown too high
     points = counted.value(f'min(count_over_time({schema.OVERHEAD.prometheus}{{job="glasscache-traffic"}}[30m]))')
     most = saved * (1 + 1.1 / (points - 1))
 
