@@ -1,7 +1,7 @@
 """The metrics: counters that read the ledger when they are collected, histograms recorded inside the span.
 
-OpenTelemetry API only. Every series of the closed sets exists from the start, those of miss
-reasons excepted, so that a first error or a first hit is seen as an increase.
+OpenTelemetry API only. Every series of the closed sets exists from the start, so that a first
+error, hit or miss is seen as an increase.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def buckets(name: str, chosen: str, *by: str, window: str = RATE) -> str:
 
 def in_use(expr: str) -> str:
     """Only those categories of ``expr`` in which anything was done in the time shown; the closed set is longer."""
-    return f"({expr}) and on ({CATEGORY}) ({summed(total(schema.OVERHEAD), CATEGORY)} > 0)"
+    return seen(expr, schema.OVERHEAD, CATEGORY)
 
 
 def seen(expr: str, metric: Metric, label: str, *matchers: str) -> str:

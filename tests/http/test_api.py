@@ -164,9 +164,13 @@ BAD_PATTERNS = (
 
 
 @pytest.mark.parametrize("pattern", BAD_PATTERNS, ids=lambda pattern: repr(pattern)[:20])
-def test_bad_patterns_are_refused(pattern: str, api: httpx.Client) -> None:
+def test_bad_patterns_are_refused(pattern: str, api: httpx.Client, server: EmbeddedServer) -> None:
     """Unbounded, unknown, reserved, costly, too long: 422, and nothing is deleted."""
-    problem(api.post("/cache/invalidate", params={"pattern": pattern}, headers=AUTH), 422, "invalid_parameter")
+    with Cache.from_url(server.url, read_deadline=2, write_deadline=2) as cache:
+        cache.set("context", ("a", 1), "x")
+        problem(api.post("/cache/invalidate", params={"pattern": pattern}, headers=AUTH), 422, "invalid_parameter")
+
+        assert cache.get("context", ("a", 1)) == "x"
 
 
 def test_wrong_methods_and_paths_are_problems(api: httpx.Client) -> None:
