@@ -1,41 +1,60 @@
-"""The store that awaits: redis.asyncio, one client per event loop, one time-out around each step."""
+"""The store that awaits: one home per event loop, reached by a fast way or by redis-py's own."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Any, Protocol
 
 import redis
 import redis.asyncio as aredis
 
 from cache.core.breaker import Breaker
-from cache.core.steps import Batch, Call, RunScript, StoreStep
+from cache.core.steps import StoreStep
 from cache.errors import StoreError
 from cache.stores.async_connection import new_client
-from cache.stores.errors import store_error
-from cache.stores.exchange import CURRENT, Exchange
+from cache.stores.async_plain import Plain
+from cache.stores.exchange import Exchange
 from cache.stores.forking import in_forked_child
 from cache.stores.greeting import Greeting, Identity, KnownScripts
-from cache.stores.guard import Guard, may_repeat
+from cache.stores.guard import Guard
+from cache.stores.lanes import Lanes
+from cache.stores.multiplexed import Multiplexed
 from cache.stores.options import StoreOptions
 from cache.stores.urls import StoreURL
+from telemetry.commands import CommandSpans, command_spans
 from telemetry.vocabulary import BreakerState, ErrorType
 
 WAITERS = 32
-"""Calls that may wait for each connection; more are refused at once."""
+"""Calls that may wait for each of ``max_connections``; more are refused at once."""
+
+CLOSING = 0.2
+"""Share of the time for ``aclose`` that is kept for closing the connections."""
+
+
+class Way(Protocol):
+    """How the steps of one event loop reach the server."""
+
+    async def carry_out(self, step: StoreStep, call: Exchange) -> Any:
+        """Carry out a step within its deadline, or raise whatever hinders it."""
+
+    async def let_go(self) -> None:
+        """Use new connections from now on."""
+
+    async def drain(self) -> None:
+        """Wait for the calls under way."""
+
+    async def close(self) -> None:
+        """Close every connection."""
 
 
 class _Home:
-    """What belongs to one event loop: clients, and the right to use their connections."""
+    """What belongs to one event loop."""
 
-    def __init__(self, url: StoreURL, options: StoreOptions, greeting: Greeting) -> None:
-        self.client = new_client(url, options, greeting, decode=False, timeout_s=None)
-        self.client.response_callbacks.clear()
-        self.public = new_client(url, options, greeting, decode=options.decode, timeout_s=options.ceiling_s)
-        self.slots = asyncio.Semaphore(options.max_connections)
-        self.room = options.max_connections * (1 + WAITERS)
+    def __init__(self, way: Way, public: aredis.Redis) -> None:
+        self.way, self.public = way, public
         self.keeper = self._keep()
         _begin(self.keeper)
 
@@ -44,7 +63,7 @@ class _Home:
         try:
             yield
         finally:
-            await self.client.connection_pool.disconnect()
+            await self.way.close()
             await self.public.connection_pool.disconnect()
 
 
@@ -61,7 +80,9 @@ class AsyncRedisStore:
 
     Args:
         url: where.
-        options: its limits; ``max_connections`` holds per event loop.
+        options: its limits; ``max_connections`` holds per event loop. On the fast path calls share two
+            connections: there it says, as on the plain path, how many calls may be under way or wait,
+            33 for each.
         breaker: guards it.
     """
 
@@ -73,12 +94,16 @@ class AsyncRedisStore:
         self._greeting = Greeting(url.db, url.username, url.password, options.client_name, self._identity)
         self._lock = threading.Lock()
         self._homes: dict[asyncio.AbstractEventLoop, _Home] = {}
+        self._inherited: list[dict[asyncio.AbstractEventLoop, _Home]] = []
         in_forked_child(self._begin_anew)
 
     def _begin_anew(self) -> None:
-        """In a forked child: its loops are new ones; the parent's threads may have held a lock."""
+        """In a forked child: the parent's threads may have held a lock; its connections are kept, but not used."""
         self._lock = threading.Lock()
         self._breaker.begin_anew()
+        # closing them here would take them out of the parent's selector, which the child shares
+        self._inherited.append(self._homes)
+        self._homes = {}
 
     def _home(self) -> _Home:
         loop = asyncio.get_running_loop()
@@ -87,8 +112,30 @@ class AsyncRedisStore:
             with self._lock:
                 for ended in [known for known in self._homes if known.is_closed()]:
                     del self._homes[ended]
-                home = self._homes[loop] = _Home(self._url, self._options, self._greeting)
+                home = self._homes[loop] = _Home(self._way(), self._new_client(self._options.decode, bounded=True))
         return home
+
+    def _way(self) -> Way:
+        client = self._new_client(decode=False)
+        room = self._options.max_connections * (1 + WAITERS)
+        if self._options.fast_path:
+            lanes = Lanes(client.connection_pool.make_connection, self._options, room)
+            return Multiplexed(lanes, self._known, self._spans())
+        client.response_callbacks.clear()
+        return Plain(client, self._known, self._options.max_connections, room)
+
+    def _new_client(self, decode: bool, *, bounded: bool = False) -> aredis.Redis:
+        timeout_s = self._options.ceiling_s if bounded else None
+        return new_client(self._url, self._options, self._greeting, decode=decode, timeout_s=timeout_s)
+
+    def _spans(self) -> CommandSpans:
+        is_unix = self._url.scheme == "unix"
+        return command_spans(
+            database=self._url.db,
+            address=self._url.path if is_unix else self._url.host,
+            port=None if is_unix else self._url.port,
+            dropped=lambda: None,
+        )
 
     @property
     def client(self) -> aredis.Redis:
@@ -110,84 +157,35 @@ class AsyncRedisStore:
             StoreError: it could not be.
         """
         call = self._guard.admit(step.deadline)
-        outer = CURRENT.set(call)
+        way = self._home().way
         try:
-            reply = await self._bounded(step, call)
+            reply = await way.carry_out(step, call)
         except Exception as error:
             trouble = self._guard.failed(call, error)
-            await self._look_elsewhere(trouble)
+            if trouble.kind is ErrorType.READONLY and self._url.scheme != "unix":
+                # a demoted primary: the next call resolves the name again
+                await way.let_go()
             raise trouble from None
         except BaseException:
             self._guard.abandoned(call)
             raise
-        finally:
-            CURRENT.reset(outer)
         self._guard.answered(call)
         return reply
 
-    async def _bounded(self, step: StoreStep, call: Exchange) -> Any:
-        """The whole step, the wait for a connection included, under one time-out."""
-        home, waiting = self._home(), True
-        if home.room <= 0:
-            raise StoreError(ErrorType.POOL_EXHAUSTED, "too many wait", sent_nothing=True)
-        home.room -= 1
-        try:
-            async with asyncio.timeout(max(0.0, call.left())), home.slots:
-                waiting = False
-                call.began = call.deadline.remaining()
-                return await self._attempt(home.client, step, call)
-        except TimeoutError:
-            if waiting:
-                raise StoreError(ErrorType.POOL_EXHAUSTED, sent_nothing=True) from None
-            raise
-        finally:
-            home.room += 1
-
-    async def _attempt(self, client: Any, step: StoreStep, call: Exchange) -> Any:
-        try:
-            return await self._send(client, step)
-        except Exception as error:
-            if not may_repeat(call, error, step.idempotent):
-                raise
-        return await self._send(client, step)
-
-    async def _send(self, client: Any, step: StoreStep) -> Any:
-        if isinstance(step, Call):
-            return await client.execute_command(*step.args)
-        if isinstance(step, Batch):
-            return await self._send_batch(client, step)
-        return await self._send_script(client, step)
-
-    async def _send_batch(self, client: Any, step: Batch) -> list[Any]:
-        pipeline = client.pipeline(transaction=False)
-        for command in step.commands:
-            pipeline.execute_command(*command)
-        replies = await pipeline.execute(raise_on_error=False)
-        return [store_error(reply) if isinstance(reply, Exception) else reply for reply in replies]
-
-    async def _send_script(self, client: Any, step: RunScript) -> Any:
-        script, rest = step.script, (len(step.keys), *step.keys, *step.args)
-        if self._known.has(script):
-            try:
-                return await client.execute_command("EVALSHA", script.sha, *rest)
-            except redis.exceptions.NoScriptError:
-                self._known.forget()
-        reply = await client.execute_command("EVAL", script.text, *rest)
-        self._known.learn(script)
-        return reply
-
-    async def _look_elsewhere(self, trouble: StoreError) -> None:
-        """A demoted primary: let idle connections go, so that the next call resolves the name again."""
-        if trouble.kind is ErrorType.READONLY and self._url.scheme != "unix":
-            await self._home().client.connection_pool.disconnect(inuse_connections=False)
-
     async def aclose(self, seconds: float = 1.0) -> None:
-        """Close this event loop's connections within ``seconds``; another loop's close as that loop ends."""
+        """Wait at most ``seconds`` for this event loop's calls, then close its connections.
+
+        Another loop's close as that loop ends.
+        """
         home = self._homes.pop(asyncio.get_running_loop(), None)
         if home is None:
             return
+        end = asyncio.get_running_loop().time() + seconds
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(end - seconds * CLOSING):
+                await home.way.drain()
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(end):
                 await home.keeper.aclose()
         except (TimeoutError, redis.RedisError, OSError):
             return

@@ -20,15 +20,16 @@ class Exchange:
         began: seconds that were left when it got its connection.
         sent: a byte of it may have reached the server.
         heard: a byte came from the server.
+        bystander: it fails only because the connection that it shares failed another; the breaker hears of that one.
     """
 
-    __slots__ = ("_end", "began", "deadline", "heard", "permit", "sent")
+    __slots__ = ("_end", "began", "bystander", "deadline", "heard", "permit", "sent")
 
     def __init__(self, deadline: Deadline, permit: Permit, ceiling_s: float) -> None:
         self.deadline, self.permit = deadline, permit
         self.began = deadline.remaining()
         self._end = max(0.0, self.began - ceiling_s)
-        self.sent = self.heard = False
+        self.sent = self.heard = self.bystander = False
 
     def left(self) -> float:
         """Seconds left, zero or negative once they are over."""

@@ -55,8 +55,10 @@ class Guard:
 
     def failed(self, call: Exchange, error: Exception) -> StoreError:
         """Tell the breaker how a call failed; the error to raise."""
-        trouble = store_error(error, sent_nothing=not call.sent, silent=_silent(call))
-        if trouble.kind in COUNTED:
+        trouble = store_error(error, sent_nothing=not call.sent, silent=is_silent(call))
+        if call.bystander:
+            self._breaker.abandoned(call.permit)
+        elif trouble.kind in COUNTED:
             self._breaker.failed(call.permit, silent=trouble.silent)
         elif trouble.kind is ErrorType.POOL_EXHAUSTED or not call.heard:
             self._breaker.abandoned(call.permit)
@@ -69,7 +71,7 @@ class Guard:
         self._breaker.abandoned(call.permit)
 
 
-def _silent(call: Exchange) -> bool:
+def is_silent(call: Exchange) -> bool:
     """Nothing came in (nearly) the whole deadline; a caller that was itself held up much longer proves nothing."""
     late = -call.left()
     return (

@@ -18,6 +18,7 @@ class StoreOptions:
         client_name: what ``CLIENT LIST`` shows.
         max_reply_bytes: a longer reply closes its connection.
         breaker: when the breaker opens.
+        fast_path: send commands past redis-py's pool, over connections of our own; False takes redis-py's way.
     """
 
     max_connections: int = 64
@@ -26,3 +27,4 @@ class StoreOptions:
     client_name: str = "glasscache"
     max_reply_bytes: int = 128 << 20
     breaker: BreakerOptions = field(default_factory=BreakerOptions)
+    fast_path: bool = True

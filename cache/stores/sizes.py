@@ -18,16 +18,19 @@ class ReplyMeter:
 
     Args:
         max_bytes: more of them are refused.
+
+    Attributes:
+        pending: bytes that came since it was restarted.
     """
 
-    __slots__ = ("_max_bytes", "_received")
+    __slots__ = ("_max_bytes", "pending")
 
     def __init__(self, max_bytes: int) -> None:
-        self._max_bytes, self._received = max_bytes, 0
+        self._max_bytes, self.pending = max_bytes, 0
 
-    def restart(self) -> None:
-        """A new request goes out."""
-        self._received = 0
+    def restart(self, pending: int = 0) -> None:
+        """A new request goes out, or a new reply begins, of which ``pending`` bytes are here already."""
+        self.pending = pending
 
     def received(self, buffer: Any, count: int) -> None:
         """Some bytes came.
@@ -35,10 +38,10 @@ class ReplyMeter:
         Raises:
             redis.InvalidResponse: too many, or the first header announces too much.
         """
-        if not self._received and count > 7:
+        if not self.pending and count > 7:
             self._announced(bytes(buffer[: min(count, 24)]))
-        self._received += count
-        if self._received > self._max_bytes:
+        self.pending += count
+        if self.pending > self._max_bytes:
             raise redis.InvalidResponse("a reply is too large")
 
     def _announced(self, head: bytes) -> None:

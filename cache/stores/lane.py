@@ -1,0 +1,261 @@
+"""One connection that many tasks of an event loop share.
+
+What is asked for in one turn of the loop goes out in one write; replies are handed out in the order
+of the requests. A caller that gives up leaves its place, whose reply is read and thrown away.
+
+    submit -> outbox --flush--> waiting --reply--> answer
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context
+from itertools import chain
+from typing import Any
+
+import hiredis
+import redis
+
+from cache.stores.exchange import Exchange
+from cache.stores.guard import is_silent
+from cache.stores.request import Request
+from cache.stores.sizes import ReplyMeter
+
+READ_BYTES = 1 << 16
+"""Most that is read and parsed at a time: what else the loop has to do comes in between."""
+
+WRITE_BYTES = 1 << 18
+"""About the most that is handed to the transport in one turn of the loop."""
+
+CROWD_BYTES = 1 << 16
+"""So many bytes of a reply that is not complete yet: others had better take another way."""
+
+_SOON_S = 0.001
+_NEVER = float("inf")
+_INCOMPLETE = object()
+
+
+class Lane(asyncio.BufferedProtocol):
+    """Takes over a connection that redis-py has made and greeted.
+
+    Args:
+        connection: a redis.asyncio connection, idle; its streams are of no use afterwards.
+        max_reply_bytes: a longer reply ends the lane, to within one read.
+        on_end: called once, when the lane is closed.
+
+    Attributes:
+        open: new requests may join.
+        crowded: a large reply is coming in, or requests do not get out.
+    """
+
+    def __init__(self, connection: Any, max_reply_bytes: int, on_end: Callable[[Lane], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._reader = hiredis.Reader(
+            protocolError=redis.InvalidResponse, replyError=connection._parser.parse_error, notEnoughData=_INCOMPLETE
+        )
+        self._meter, self._on_end = ReplyMeter(max_reply_bytes), on_end
+        self._buffer = bytearray(READ_BYTES)
+        self._outbox: deque[Request] = deque()
+        self._waiting: deque[Request] = deque()
+        # timers are nobody's: they keep no caller's context alive
+        self._context = Context()
+        self._timer: asyncio.TimerHandle | None = None
+        self._alarm_at = _NEVER
+        self._heard = self._burst = 0
+        self._paused = self._flushing = self._ended = False
+        self.crowded, self.open = False, True
+        self._take_over(connection)
+
+    def _take_over(self, connection: Any) -> None:
+        reader, writer = connection._reader, connection._writer
+        connection._reader = connection._writer = None
+        # kept: a writer that is collected closes its transport
+        self._writer, self._transport = writer, writer.transport
+        self._poller = _poller(writer)
+        self._transport.set_protocol(self)
+        self._transport.resume_reading()
+        if reader.at_eof() or reader._buffer or writer.is_closing():
+            self.end(redis.ConnectionError("the connection was not clean"))
+
+    def places(self) -> int:
+        """Places that are taken, those of callers that gave up included."""
+        return len(self._waiting) + len(self._outbox)
+
+    def is_usable(self) -> bool:
+        """Whether a request may join; a connection that the server closed while it was idle is noticed here."""
+        if self.open and not self._waiting and not self._outbox and self._poller is not None and self._poller.poll(0):
+            self.end()
+        return self.open
+
+    def submit(self, call: Exchange, data: bytes, count: int | None) -> asyncio.Future[Any]:
+        """Ask.
+
+        Args:
+            data: packed commands.
+            count: how many of them make a pipeline; None for a single command.
+
+        Returns:
+            What gets the reply, the list of replies, or the error as its result.
+        """
+        answer = self._loop.create_future()
+        until = self._loop.time() + call.left()
+        request = Request(answer, call, until, data, count, self._heard)
+        if not self.open:
+            request.fail(redis.ConnectionError("the connection has ended"), self._heard, bystander=True)
+            return answer
+        self._outbox.append(request)
+        if until < self._alarm_at - _SOON_S:
+            self._arm(until)
+        if not self._flushing:
+            if self._waiting or self._burst > 1:
+                self._flush_soon()
+            else:
+                self._flush()
+        return answer
+
+    def _flush_soon(self) -> None:
+        self._flushing = True
+        self._loop.call_soon(self._flush, context=self._context)
+
+    def _flush(self) -> None:
+        """Write what waits, without the requests of callers that have gone already."""
+        self._flushing = False
+        outbox, pieces, size = self._outbox, [], 0
+        while outbox and not self._paused:
+            if size > WRITE_BYTES:
+                self._flush_soon()
+                break
+            request = outbox.popleft()
+            if not request.answer.done():
+                request.call.sent = True
+                self._waiting.append(request)
+                pieces.append(request.data)
+                size += len(request.data)
+                request.data = b""
+        if pieces:
+            self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Where the transport puts what it reads."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Some bytes came."""
+        self._heard += 1
+        try:
+            self._meter.received(self._buffer, nbytes)
+            self._reader.feed(self._buffer, 0, nbytes)
+            self._hand_out()
+        except Exception as error:
+            self.end(error)
+
+    def _hand_out(self) -> None:
+        reader, waiting, burst = self._reader, self._waiting, 0
+        while (reply := reader.gets()) is not _INCOMPLETE:
+            if reply.__class__ is not hiredis.PushNotification:
+                if not waiting:
+                    raise redis.InvalidResponse("a reply that nobody asked for")
+                if isinstance(reply, Exception):
+                    self._refused(waiting[0], reply)
+                if waiting[0].replied(reply):
+                    waiting.popleft()
+                    burst += 1
+            left = reader.has_data()
+            self._meter.restart(reader.len() if left else 0)
+            if not left:
+                break
+        self._burst = burst or self._burst
+        self.crowded = self._paused or self._meter.pending > CROWD_BYTES
+        if not self.open and not waiting and not self._outbox:
+            self.end()
+
+    def _refused(self, request: Request, error: Exception) -> None:
+        request.call.heard = True
+        if isinstance(error, redis.ConnectionError):
+            # loading, no authentication: another connection is to be tried, as redis-py does
+            self.retire()
+
+    def retire(self) -> None:
+        """Take no new requests; close when the last reply is there."""
+        self.open = False
+        if not self._waiting and not self._outbox:
+            self.end()
+
+    def end(self, error: Exception | None = None) -> None:
+        """Close now.
+
+        Args:
+            error: what the first caller in the line is told; None: its trouble is known, all others are bystanders.
+        """
+        if self._ended:
+            return
+        self._ended, self.open = True, False
+        if self._timer is not None:
+            self._timer.cancel()
+        self._transport.abort()
+        for request in chain(self._waiting, self._outbox):
+            if not request.answer.done():
+                lost = redis.ConnectionError("the connection has ended")
+                request.fail(error or lost, self._heard, bystander=error is None)
+                error = None
+        self._waiting.clear()
+        self._outbox.clear()
+        self._on_end(self)
+
+    def pending(self) -> list[asyncio.Future[Any]]:
+        """What callers still wait for."""
+        return [request.answer for request in chain(self._waiting, self._outbox) if not request.answer.done()]
+
+    def _arm(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._alarm_at = at
+        self._timer = self._loop.call_at(at, self._alarm, context=self._context)
+
+    def _alarm(self) -> None:
+        """Tell those whose deadline has passed; a whole one without a byte ends the connection."""
+        self._alarm_at, self._timer = _NEVER, None
+        now, earliest, silent = self._loop.time() + _SOON_S / 10, _NEVER, False
+        for request in chain(self._waiting, self._outbox):
+            if request.answer.done():
+                continue
+            if request.until > now:
+                earliest = min(earliest, request.until)
+                continue
+            request.fail(TimeoutError("the deadline has passed"), self._heard)
+            silent = silent or is_silent(request.call)
+        if silent:
+            self.end()
+        elif earliest < _NEVER:
+            self._arm(earliest)
+
+    def pause_writing(self) -> None:
+        """The transport holds more than it likes: wait."""
+        self._paused = self.crowded = True
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self._paused, self.crowded = False, self._meter.pending > CROWD_BYTES
+        if self._outbox and not self._flushing:
+            self._flush()
+
+    def eof_received(self) -> None:
+        """The server closed the connection."""
+        self.end(redis.ConnectionError("the server closed the connection"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection broke, or has been closed."""
+        self.end(redis.ConnectionError("the connection broke"))
+
+
+def _poller(writer: Any) -> select.poll | None:
+    """Tells without reading whether an idle connection has news; in TLS only the end of it is news."""
+    if not hasattr(select, "poll"):
+        return None
+    is_tls = writer.get_extra_info("ssl_object") is not None
+    poller = select.poll()
+    poller.register(writer.get_extra_info("socket"), getattr(select, "POLLRDHUP", 0) if is_tls else select.POLLIN)
+    return poller

@@ -1,0 +1,119 @@
+"""The fast way of an event loop: all calls over connections that they share, none waits for another's."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import redis
+
+from cache.core.steps import Batch, Call, RunScript, StoreStep
+from cache.stores.errors import store_error
+from cache.stores.exchange import Exchange
+from cache.stores.greeting import KnownScripts
+from cache.stores.guard import may_repeat
+from cache.stores.lanes import Lanes
+from cache.stores.packing import Packer
+from telemetry.commands import CommandSpans
+
+
+class Multiplexed:
+    """Carries out steps over shared connections, each command or batch in a CLIENT span of its own.
+
+    Args:
+        lanes: the connections.
+        known: scripts that the server has.
+        spans: of what is sent.
+    """
+
+    def __init__(self, lanes: Lanes, known: KnownScripts, spans: CommandSpans) -> None:
+        self._lanes, self._known, self._spans = lanes, known, spans
+        self._packer = Packer()
+
+    async def carry_out(self, step: StoreStep, call: Exchange) -> Any:
+        """Carry out a step, once more when its connection broke and nothing speaks against it.
+
+        Raises:
+            Exception: the driver's or the system's.
+        """
+        try:
+            return await self._send(step, call)
+        except Exception as error:
+            if not (may_repeat(call, error, step.idempotent) or _never_went(call)):
+                raise
+            call.bystander = False
+        return await self._send(step, call)
+
+    async def _send(self, step: StoreStep, call: Exchange) -> Any:
+        if isinstance(step, Call):
+            return await self._one(step.args, call)
+        if isinstance(step, Batch):
+            return await self._batch(step, call)
+        return await self._script(step, call)
+
+    async def _one(self, args: tuple[Any, ...], call: Exchange) -> Any:
+        span = self._spans.start((args,))
+        if span is None:
+            return await self._exchange(self._packer.pack(args), None, call)
+        try:
+            reply = await self._exchange(self._packer.pack(args), None, call)
+        except BaseException as error:
+            span.finish(error)
+            raise
+        span.finish(None, reply)
+        return reply
+
+    async def _batch(self, step: Batch, call: Exchange) -> list[Any]:
+        if not step.commands:
+            return []
+        span = self._spans.start(step.commands, pipeline=True)
+        try:
+            replies = await self._exchange(self._packer.pack_all(step.commands), len(step.commands), call)
+        except BaseException as error:
+            if span is not None:
+                span.finish(error)
+            raise
+        if span is not None:
+            span.finish(None, replies)
+        return [store_error(reply) if isinstance(reply, Exception) else reply for reply in replies]
+
+    async def _script(self, step: RunScript, call: Exchange) -> Any:
+        script, rest = step.script, (len(step.keys), *step.keys, *step.args)
+        if self._known.has(script):
+            try:
+                return await self._one(("EVALSHA", script.sha, *rest), call)
+            except redis.exceptions.NoScriptError:
+                self._known.forget()
+        reply = await self._one(("EVAL", script.text, *rest), call)
+        self._known.learn(script)
+        return reply
+
+    async def _exchange(self, data: bytes, count: int | None, call: Exchange) -> Any:
+        """Send packed commands; the reply, or the list of replies.
+
+        Raises:
+            Exception: the reply is an error, or there is none.
+        """
+        lane = self._lanes.ready(len(data)) or await self._lanes.connected(len(data), call)
+        reply = await lane.submit(call, data, count)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    async def let_go(self) -> None:
+        """Use new connections from now on."""
+        self._lanes.retire()
+
+    async def drain(self) -> None:
+        """Wait for the calls under way."""
+        await self._lanes.drain()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        self._lanes.close()
+        await asyncio.sleep(0)  # the transports' last turn
+
+
+def _never_went(call: Exchange) -> bool:
+    """It was still waiting to be sent when its connection ended by another's trouble: then even a write may go."""
+    return call.bystander and not call.sent and call.left() > 0
