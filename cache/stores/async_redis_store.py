@@ -13,7 +13,6 @@ import redis.asyncio as aredis
 
 from cache.core.breaker import Breaker
 from cache.core.steps import StoreStep
-from cache.errors import StoreError
 from cache.stores.async_connection import new_client
 from cache.stores.async_plain import Plain
 from cache.stores.exchange import Exchange

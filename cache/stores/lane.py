@@ -53,7 +53,7 @@ class Lane(asyncio.BufferedProtocol):
 
     def __init__(self, connection: Any, max_reply_bytes: int, on_end: Callable[[Lane], None]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._reader = hiredis.Reader(
+        self._reader: Any = hiredis.Reader(
             protocolError=redis.InvalidResponse, replyError=connection._parser.parse_error, notEnoughData=_INCOMPLETE
         )
         self._meter, self._on_end = ReplyMeter(max_reply_bytes), on_end

@@ -48,10 +48,12 @@ class Lanes:
         return lane
 
     def _which(self, size: int) -> int:
-        if size > LARGE_BYTES:
-            return 1
         first, second = self._lanes
-        return int(first is not None and first.crowded and first.open and not (second is not None and second.crowded))
+        if first is None or not first.open:
+            return 0
+        if second is not None and second.open:
+            return int(size > LARGE_BYTES or (first.crowded and not second.crowded))
+        return int(first.crowded or (size > LARGE_BYTES and first.places() > 0))
 
     async def connected(self, size: int, call: Exchange) -> Lane:
         """Connect the lane for a request of ``size`` bytes, together with all others that need it.
@@ -83,13 +85,15 @@ class Lanes:
         for lane in list(self._alive):
             lane.retire()
 
+    def pending(self) -> list[asyncio.Future[Any]]:
+        """What callers wait for: replies and connections."""
+        connecting = [attempt.task for attempt in self._attempts if attempt is not None and not attempt.task.done()]
+        return [*(answer for lane in self._alive for answer in lane.pending()), *connecting]
+
     async def drain(self) -> None:
         """Wait until no caller waits."""
-        while waited_for := [answer for lane in self._alive for answer in lane.pending()] + self._connecting():
-            await asyncio.wait(waited_for)
-
-    def _connecting(self) -> list[asyncio.Future[Any]]:
-        return [attempt.task for attempt in self._attempts if attempt is not None and not attempt.task.done()]
+        while pending := self.pending():
+            await asyncio.wait(pending)
 
     def close(self) -> None:
         """Close every connection now, and open none any more."""

@@ -1,4 +1,4 @@
-"""Commands as bytes: hiredis packs what it knows, redis-py the rest, so that every command and refusal is redis-py's."""
+"""Commands as bytes, the same as redis-py's: hiredis packs what it knows, redis-py itself packs or refuses the rest."""
 
 from __future__ import annotations
 
