@@ -156,7 +156,7 @@ class AsyncRedisStore:
             StoreError: it could not be.
         """
         call = self._guard.admit(step.deadline)
-        way = self._home().way
+        way = (self._homes.get(asyncio.get_running_loop()) or self._home()).way
         try:
             reply = await way.carry_out(step, call)
         except Exception as error:

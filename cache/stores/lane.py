@@ -19,10 +19,12 @@ from typing import Any
 import hiredis
 import redis
 
+from cache.errors import StoreError
 from cache.stores.exchange import Exchange
 from cache.stores.guard import is_silent
 from cache.stores.request import Request
 from cache.stores.sizes import ReplyMeter
+from telemetry.vocabulary import ErrorType
 
 READ_BYTES = 1 << 16
 """Most that is read and parsed at a time: what else the loop has to do comes in between."""
@@ -44,6 +46,7 @@ class Lane(asyncio.BufferedProtocol):
     Args:
         connection: a redis.asyncio connection, idle; its streams are of no use afterwards.
         max_reply_bytes: a longer reply ends the lane, to within one read.
+        room: how many requests may be under way, those of callers that gave up included.
         on_end: called once, when the lane is closed.
 
     Attributes:
@@ -51,12 +54,13 @@ class Lane(asyncio.BufferedProtocol):
         crowded: a large reply is coming in, or requests do not get out.
     """
 
-    def __init__(self, connection: Any, max_reply_bytes: int, on_end: Callable[[Lane], None]) -> None:
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, connection: Any, max_reply_bytes: int, room: int, on_end: Callable[[Lane], None]) -> None:
+        self._loop = loop = asyncio.get_running_loop()
+        self._now, self._future = loop.time, loop.create_future
         self._reader: Any = hiredis.Reader(
             protocolError=redis.InvalidResponse, replyError=connection._parser.parse_error, notEnoughData=_INCOMPLETE
         )
-        self._meter, self._on_end = ReplyMeter(max_reply_bytes), on_end
+        self._meter, self._room, self._on_end = ReplyMeter(max_reply_bytes), room, on_end
         self._buffer = bytearray(READ_BYTES)
         self._outbox: deque[Request] = deque()
         self._waiting: deque[Request] = deque()
@@ -80,14 +84,22 @@ class Lane(asyncio.BufferedProtocol):
         if reader.at_eof() or reader._buffer or writer.is_closing():
             self.end(redis.ConnectionError("the connection was not clean"))
 
-    def places(self) -> int:
-        """Places that are taken, those of callers that gave up included."""
-        return len(self._waiting) + len(self._outbox)
+    @property
+    def idle(self) -> bool:
+        """Nothing is under way."""
+        return not self._waiting and not self._outbox
 
     def is_usable(self) -> bool:
-        """Whether a request may join; a connection that the server closed while it was idle is noticed here."""
-        if self.open and not self._waiting and not self._outbox and self._poller is not None and self._poller.poll(0):
+        """Whether a request may join; a connection that the server closed while it was idle is noticed here.
+
+        Raises:
+            StoreError: too many are under way.
+        """
+        taken = len(self._waiting) + len(self._outbox)
+        if not taken and self.open and self._poller is not None and self._poller.poll(0):
             self.end()
+        elif taken >= self._room:
+            raise StoreError(ErrorType.POOL_EXHAUSTED, "too many wait", sent_nothing=True)
         return self.open
 
     def submit(self, call: Exchange, data: bytes, count: int | None) -> asyncio.Future[Any]:
@@ -100,8 +112,8 @@ class Lane(asyncio.BufferedProtocol):
         Returns:
             What gets the reply, the list of replies, or the error as its result.
         """
-        answer = self._loop.create_future()
-        until = self._loop.time() + call.left()
+        answer = self._future()
+        until = self._now() + call.left()
         request = Request(answer, call, until, data, count, self._heard)
         if not self.open:
             request.fail(redis.ConnectionError("the connection has ended"), self._heard, bystander=True)
@@ -153,23 +165,24 @@ class Lane(asyncio.BufferedProtocol):
             self.end(error)
 
     def _hand_out(self) -> None:
-        reader, waiting, burst = self._reader, self._waiting, 0
+        reader, waiting, before, more = self._reader, self._waiting, len(self._waiting), None
         while (reply := reader.gets()) is not _INCOMPLETE:
             if reply.__class__ is not hiredis.PushNotification:
                 if not waiting:
                     raise redis.InvalidResponse("a reply that nobody asked for")
+                request = waiting[0]
                 if isinstance(reply, Exception):
-                    self._refused(waiting[0], reply)
-                if waiting[0].replied(reply):
+                    self._refused(request, reply)
+                if request.replied(reply):
                     waiting.popleft()
-                    burst += 1
-            left = reader.has_data()
-            self._meter.restart(reader.len() if left else 0)
-            if not left:
+            more = reader.has_data()
+            if not more:
                 break
-        self._burst = burst or self._burst
+        if more is not None:
+            self._meter.restart(reader.len() if more else 0)
+        self._burst = before - len(waiting) or self._burst
         self.crowded = self._paused or self._meter.pending > CROWD_BYTES
-        if not self.open and not waiting and not self._outbox:
+        if not self.open and self.idle:
             self.end()
 
     def _refused(self, request: Request, error: Exception) -> None:
@@ -181,7 +194,7 @@ class Lane(asyncio.BufferedProtocol):
     def retire(self) -> None:
         """Take no new requests; close when the last reply is there."""
         self.open = False
-        if not self._waiting and not self._outbox:
+        if self.idle:
             self.end()
 
     def end(self, error: Exception | None = None) -> None:

@@ -40,12 +40,10 @@ class Lanes:
         Raises:
             StoreError: too many requests wait for their replies.
         """
-        lane = self._lanes[self._which(size)]
-        if lane is None or not lane.is_usable():
-            return None
-        if lane.places() >= self._room:
-            raise StoreError(ErrorType.POOL_EXHAUSTED, "too many wait", sent_nothing=True)
-        return lane
+        lane = self._lanes[0]
+        if size > LARGE_BYTES or lane is None or lane.crowded:
+            lane = self._lanes[self._which(size)]
+        return lane if lane is not None and lane.is_usable() else None
 
     def _which(self, size: int) -> int:
         first, second = self._lanes
@@ -53,7 +51,7 @@ class Lanes:
             return 0
         if second is not None and second.open:
             return int(size > LARGE_BYTES or (first.crowded and not second.crowded))
-        return int(first.crowded or (size > LARGE_BYTES and first.places() > 0))
+        return int(first.crowded or (size > LARGE_BYTES and not first.idle))
 
     async def connected(self, size: int, call: Exchange) -> Lane:
         """Connect the lane for a request of ``size`` bytes, together with all others that need it.
@@ -75,7 +73,7 @@ class Lanes:
             raise StoreError(ErrorType.REFUSED, "the store is closed", sent_nothing=True)
         connection = self._connection()
         await connection.connect()
-        lane = Lane(connection, self._options.max_reply_bytes, self._alive.discard)
+        lane = Lane(connection, self._options.max_reply_bytes, self._room, self._alive.discard)
         self._alive.add(lane)
         self._lanes[which] = lane
         return lane

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any
 
 import redis
@@ -44,17 +45,25 @@ class Multiplexed:
             call.bystander = False
         return await self._send(step, call)
 
-    async def _send(self, step: StoreStep, call: Exchange) -> Any:
+    def _send(self, step: StoreStep, call: Exchange) -> Coroutine[Any, Any, Any]:
         if isinstance(step, Call):
-            return await self._one(step.args, call)
+            return self._one(step.args, call)
         if isinstance(step, Batch):
-            return await self._batch(step, call)
-        return await self._script(step, call)
+            return self._batch(step, call)
+        return self._script(step, call)
 
     async def _one(self, args: tuple[Any, ...], call: Exchange) -> Any:
         span = self._spans.start((args,))
         if span is None:
-            return await self._exchange(self._packer.pack(args), None, call)
+            # this is the way of nearly every call: as _exchange, without a coroutine more
+            data = self._packer.pack(args)
+            lane = self._lanes.ready(len(data))
+            if lane is not None:
+                reply = await lane.submit(call, data, None)
+                if isinstance(reply, Exception):
+                    raise reply
+                return reply
+            return await self._exchange(data, None, call)
         try:
             reply = await self._exchange(self._packer.pack(args), None, call)
         except BaseException as error:

@@ -29,7 +29,7 @@ class Request:
     ) -> None:
         self.answer, self.call, self.until = answer, call, until
         self.data, self.count, self.before = data, count, before
-        self.replies: list[Any] = []
+        self.replies: list[Any] | None = None
 
     def replied(self, reply: Any) -> bool:
         """Take one reply, thrown away when the caller has gone; True when it was the last."""
@@ -38,6 +38,8 @@ class Request:
             if not answer.done():
                 answer.set_result(reply)
             return True
+        if self.replies is None:
+            self.replies = []
         self.replies.append(reply)
         last = len(self.replies) == self.count
         if not answer.done():

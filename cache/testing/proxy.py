@@ -27,6 +27,7 @@ class Weather:
         deaf: requests are taken and lost.
         mute: replies are held back until the weather changes.
         impostor: answers every request instead of the server.
+        drip: bytes of replies that are passed on at a time; 0: all.
     """
 
     delay_s: float = 0.0
@@ -34,6 +35,7 @@ class Weather:
     deaf: bool = False
     mute: bool = False
     impostor: bytes | None = None
+    drip: int = 0
 
 
 class RoundTripProxy:
@@ -97,6 +99,10 @@ class RoundTripProxy:
     def hold(self) -> None:
         """Let requests through and keep the replies until the weather changes."""
         self._set(Weather(mute=True))
+
+    def drip(self, count: int) -> None:
+        """Pass replies on in pieces of ``count`` bytes, >= 1."""
+        self._set(Weather(drip=count))
 
     def impersonate(self, answer: bytes) -> None:
         """Answer every request with these bytes, as a program that is not Redis would."""
@@ -211,12 +217,19 @@ class _Link:
                 await self._proxy._changed.wait()
             self._turned = True
             if self.budget is None or len(data) < self.budget:
-                self._client.write(data)
+                await self._pass_on(data)
                 self.budget = None if self.budget is None else self.budget - len(data)
                 continue
             self._client.write(data[: self.budget])
             self.reset()
             return
+
+    async def _pass_on(self, data: bytes) -> None:
+        size = self._proxy._weather.drip or len(data)
+        for at in range(0, len(data), size):
+            self._client.write(data[at : at + size])
+            if size < len(data):
+                await asyncio.sleep(0)
 
     def reset(self) -> None:
         """End the connection by RST; what was written before still arrives."""
