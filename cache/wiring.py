@@ -77,7 +77,9 @@ def build(
     """Parts of a blocking cache; ``store`` replaces the one that the settings name."""
     clock, recorder = clock or SystemClock(), recorder or get_metrics().recorder
     url, server = _server(settings) if store is None else ("", None)
-    store = store or open_store(url, _options(settings), on_breaker=_watch(recorder), clock=clock)
+    store = store or open_store(
+        url, _options(settings), on_breaker=_watch(recorder), clock=clock, on_dropped=recorder.ledger.drop
+    )
     return Parts(_engine(settings, policies, recorder, clock, store), _forking(Runner(store)), settings, server)
 
 
@@ -92,7 +94,9 @@ def build_async(
     """Parts of an async cache."""
     clock, recorder = clock or SystemClock(), recorder or get_metrics().recorder
     url, server = _server(settings) if store is None else ("", None)
-    store = store or open_async_store(url, _options(settings), on_breaker=_watch(recorder), clock=clock)
+    store = store or open_async_store(
+        url, _options(settings), on_breaker=_watch(recorder), clock=clock, on_dropped=recorder.ledger.drop
+    )
     engine = _engine(settings, policies, recorder, clock, store)
     return AsyncParts(engine, _forking(AsyncRunner(store)), settings, server)
 
@@ -110,7 +114,13 @@ def build_plain_async(settings: Settings, *, recorder: Recorder | None = None) -
 def async_twin(parts: Parts) -> AsyncParts:
     """Parts of an async cache that shares flights, memory and pending invalidations with a blocking one."""
     engine, url = parts.engine, parts.server.url if parts.server is not None else _url(parts.settings)
-    store = open_async_store(url, _options(parts.settings), on_breaker=_watch(engine.recorder), clock=engine.clock)
+    store = open_async_store(
+        url,
+        _options(parts.settings),
+        on_breaker=_watch(engine.recorder),
+        clock=engine.clock,
+        on_dropped=engine.recorder.ledger.drop,
+    )
     twin = replace(engine, identity=store.identity, breaker=store.breaker_state)
     twin.pending = engine.pending
     return AsyncParts(twin, _forking(AsyncRunner(store)), parts.settings)
@@ -166,7 +176,7 @@ def _server(settings: Settings) -> tuple[str, EmbeddedServer | None]:
 
 
 def _options(settings: Settings) -> StoreOptions:
-    return StoreOptions(max_connections=settings.max_connections)
+    return StoreOptions(max_connections=settings.max_connections, fast_path=settings.fast_path)
 
 
 def _watch(recorder: Recorder) -> Callable[[str, BreakerState], None]:

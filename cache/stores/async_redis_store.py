@@ -23,7 +23,7 @@ from cache.stores.lanes import Lanes
 from cache.stores.multiplexed import Multiplexed
 from cache.stores.options import StoreOptions
 from cache.stores.urls import StoreURL
-from telemetry.commands import CommandSpans, command_spans
+from telemetry.commands import CommandSpans
 from telemetry.vocabulary import BreakerState, ErrorType
 
 WAITERS = 32
@@ -83,10 +83,11 @@ class AsyncRedisStore:
             connections: there it says, as on the plain path, how many calls may be under way or wait,
             33 for each.
         breaker: guards it.
+        spans: of the commands of the fast path.
     """
 
-    def __init__(self, url: StoreURL, options: StoreOptions, *, breaker: Breaker) -> None:
-        self._url, self._options, self._breaker = url, options, breaker
+    def __init__(self, url: StoreURL, options: StoreOptions, *, breaker: Breaker, spans: CommandSpans) -> None:
+        self._url, self._options, self._breaker, self._spans = url, options, breaker, spans
         self._guard = Guard(breaker, options.ceiling_s)
         self._identity = Identity()
         self._known = KnownScripts(self._identity)
@@ -119,22 +120,13 @@ class AsyncRedisStore:
         room = self._options.max_connections * (1 + WAITERS)
         if self._options.fast_path:
             lanes = Lanes(client.connection_pool.make_connection, self._options, room)
-            return Multiplexed(lanes, self._known, self._spans())
+            return Multiplexed(lanes, self._known, self._spans)
         client.response_callbacks.clear()
         return Plain(client, self._known, self._options.max_connections, room)
 
     def _new_client(self, decode: bool, *, bounded: bool = False) -> aredis.Redis:
         timeout_s = self._options.ceiling_s if bounded else None
         return new_client(self._url, self._options, self._greeting, decode=decode, timeout_s=timeout_s)
-
-    def _spans(self) -> CommandSpans:
-        is_unix = self._url.scheme == "unix"
-        return command_spans(
-            database=self._url.db,
-            address=self._url.path if is_unix else self._url.host,
-            port=None if is_unix else self._url.port,
-            dropped=lambda: None,
-        )
 
     @property
     def client(self) -> aredis.Redis:

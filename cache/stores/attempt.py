@@ -28,7 +28,7 @@ class Attempt(Generic[T]):
 
     def __init__(self, connect: Callable[[], Coroutine[Any, Any, T]], first: Exchange, ceiling_s: float) -> None:
         self._connect, self._ceiling_s = connect, ceiling_s
-        self._marks = Exchange(first.deadline, Permit.FREE, ceiling_s)
+        self._marks = Exchange(first.deadline, Permit.FREE, ceiling_s, ceiling_s)
         self._told = self.given_up = False
         self.waiting = 0
         # in no caller's context: nothing of the first one's trace or request lives on in the connection

@@ -15,7 +15,7 @@ class Exchange:
         deadline: of the whole operation.
         permit: what the breaker said.
         ceiling_s: longest wait, in seconds.
-        remaining: seconds that the deadline leaves, where they have just been looked up.
+        began: seconds that are left of the deadline.
 
     Attributes:
         began: seconds that were left when it got its connection.
@@ -26,9 +26,8 @@ class Exchange:
 
     __slots__ = ("_end", "began", "bystander", "deadline", "heard", "permit", "sent")
 
-    def __init__(self, deadline: Deadline, permit: Permit, ceiling_s: float, remaining: float | None = None) -> None:
-        self.deadline, self.permit = deadline, permit
-        self.began = began = deadline.remaining() if remaining is None else remaining
+    def __init__(self, deadline: Deadline, permit: Permit, ceiling_s: float, began: float) -> None:
+        self.deadline, self.permit, self.began = deadline, permit, began
         self._end = began - ceiling_s if began > ceiling_s else 0.0
         self.sent = self.heard = self.bystander = False
 

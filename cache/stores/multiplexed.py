@@ -9,12 +9,12 @@ from typing import Any
 import redis
 
 from cache.core.steps import Batch, Call, RunScript, StoreStep
+from cache.stores.async_packing import Packer
 from cache.stores.errors import store_error
 from cache.stores.exchange import Exchange
 from cache.stores.greeting import KnownScripts
 from cache.stores.guard import may_repeat
 from cache.stores.lanes import Lanes
-from cache.stores.packing import Packer
 from telemetry.commands import CommandSpans
 
 

@@ -12,7 +12,8 @@ class StoreOptions:
     """Limits of a store.
 
     Args:
-        max_connections: how many calls can be under way at a time, 1..4096; per event loop for the async store.
+        max_connections: how many calls can be under way at a time, 1..4096; per event loop for the async store, whose
+            fast path has two connections for all of them and sends at once what would wait for one, 32 calls for each.
         ceiling_s: longest wait of any call, whatever its deadline, in seconds.
         decode: the public ``client`` answers with text (undecodable bytes as lone surrogates) instead of bytes.
         client_name: what ``CLIENT LIST`` shows.
