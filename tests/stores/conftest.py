@@ -111,14 +111,14 @@ def proxy(server: EmbeddedServer) -> Iterator[RoundTripProxy]:
         yield proxy
 
 
-@pytest.fixture(params=["sync", "async", "async-plain"])
+@pytest.fixture(params=["sync", "sync, plain path", "async", "async, plain path"])
 def open_driver(request: pytest.FixtureRequest) -> Iterator[OpenDriver]:
-    """Opens a driver by URL; runs each test over both, by each of their ways."""
+    """Opens a driver by URL; runs each test over both, each by both of its paths."""
     opened: list[Driver] = []
 
     def opener(url: str, **limits: Any) -> Driver:
-        fast_path = not request.param.endswith("-plain")
-        opened.append(Driver(request.param, url, StoreOptions(fast_path=fast_path, **limits)))
+        options = StoreOptions(fast_path="plain" not in request.param, **limits)
+        opened.append(Driver(request.param, url, options))
         return opened[-1]
 
     yield opener
