@@ -1,4 +1,4 @@
-"""The store that awaits: one home per event loop, reached by a fast way or by redis-py's own."""
+"""The store that awaits: connections per event loop, multiplexed or redis-py's own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncGenerator
-from typing import Any, Protocol
+from typing import Any
 
 import redis
 import redis.asyncio as aredis
@@ -14,13 +14,13 @@ import redis.asyncio as aredis
 from cache.core.breaker import Breaker
 from cache.core.steps import StoreStep
 from cache.stores.async_connection import new_client
-from cache.stores.async_plain import Plain
-from cache.stores.exchange import Exchange
+from cache.stores.async_path import AsyncPath
+from cache.stores.async_plain_path import AsyncPlainPath
 from cache.stores.forking import in_forked_child
 from cache.stores.greeting import Greeting, Identity, KnownScripts
 from cache.stores.guard import Guard
 from cache.stores.lanes import Lanes
-from cache.stores.multiplexed import Multiplexed
+from cache.stores.multiplexed_path import MultiplexedPath
 from cache.stores.options import StoreOptions
 from cache.stores.urls import StoreURL
 from telemetry.commands import CommandSpans
@@ -33,27 +33,11 @@ CLOSING = 0.2
 """Share of the time for ``aclose`` that is kept for closing the connections."""
 
 
-class Way(Protocol):
-    """How the steps of one event loop reach the server."""
-
-    async def carry_out(self, step: StoreStep, call: Exchange) -> Any:
-        """Carry out a step within its deadline, or raise whatever hinders it."""
-
-    async def let_go(self) -> None:
-        """Use new connections from now on."""
-
-    async def drain(self) -> None:
-        """Wait for the calls under way."""
-
-    async def close(self) -> None:
-        """Close every connection."""
-
-
 class _Home:
     """What belongs to one event loop."""
 
-    def __init__(self, way: Way, public: aredis.Redis) -> None:
-        self.way, self.public = way, public
+    def __init__(self, path: AsyncPath, public: aredis.Redis) -> None:
+        self.path, self.public = path, public
         self.keeper = self._keep()
         _begin(self.keeper)
 
@@ -62,7 +46,7 @@ class _Home:
         try:
             yield
         finally:
-            await self.way.close()
+            await self.path.close()
             await self.public.connection_pool.disconnect()
 
 
@@ -112,17 +96,17 @@ class AsyncRedisStore:
             with self._lock:
                 for ended in [known for known in self._homes if known.is_closed()]:
                     del self._homes[ended]
-                home = self._homes[loop] = _Home(self._way(), self._new_client(self._options.decode, bounded=True))
+                home = self._homes[loop] = _Home(self._path(), self._new_client(self._options.decode, bounded=True))
         return home
 
-    def _way(self) -> Way:
+    def _path(self) -> AsyncPath:
         client = self._new_client(decode=False)
         room = self._options.max_connections * (1 + WAITERS)
         if self._options.fast_path:
             lanes = Lanes(client.connection_pool.make_connection, self._options, room)
-            return Multiplexed(lanes, self._known, self._spans)
+            return MultiplexedPath(lanes, self._known, self._spans)
         client.response_callbacks.clear()
-        return Plain(client, self._known, self._options.max_connections, room)
+        return AsyncPlainPath(client, self._known, self._options.max_connections, room)
 
     def _new_client(self, decode: bool, *, bounded: bool = False) -> aredis.Redis:
         timeout_s = self._options.ceiling_s if bounded else None
@@ -148,14 +132,14 @@ class AsyncRedisStore:
             StoreError: it could not be.
         """
         call = self._guard.admit(step.deadline)
-        way = (self._homes.get(asyncio.get_running_loop()) or self._home()).way
+        path = (self._homes.get(asyncio.get_running_loop()) or self._home()).path
         try:
-            reply = await way.carry_out(step, call)
+            reply = await path.carry_out(step, call)
         except Exception as error:
             trouble = self._guard.failed(call, error)
             if trouble.kind is ErrorType.READONLY and self._url.scheme != "unix":
                 # a demoted primary: the next call resolves the name again
-                await way.let_go()
+                await path.let_go()
             raise trouble from None
         except BaseException:
             self._guard.abandoned(call)
@@ -174,7 +158,7 @@ class AsyncRedisStore:
         end = asyncio.get_running_loop().time() + seconds
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(end - seconds * CLOSING):
-                await home.way.drain()
+                await home.path.drain()
         try:
             async with asyncio.timeout_at(end):
                 await home.keeper.aclose()

@@ -19,7 +19,7 @@ from cache.clock import Deadline, SystemClock
 from cache.core.breaker import BreakerOptions
 from cache.core.steps import Batch, Call
 from cache.errors import StoreError
-from cache.stores.async_plain import Plain
+from cache.stores.async_plain_path import AsyncPlainPath
 from cache.stores.connect import StoreOptions, open_async_store, open_store
 from telemetry.vocabulary import BreakerState, ErrorType
 
@@ -29,7 +29,7 @@ PATIENT = BreakerOptions(failures=100_000)
 
 @pytest.fixture(params=[True, False], ids=["fast", "plain"])
 def fast_path(request):
-    """Both ways of a blocking store to its server."""
+    """Both ways of a store to its server."""
     return request.param
 
 
@@ -101,12 +101,12 @@ def test_an_exhausted_pool_is_a_bounded_wait(server, proxy, fast_path):
     store.close()
 
 
-def test_a_thousand_tasks_over_ten_connections_all_end(server, proxy):
+def test_a_thousand_tasks_over_ten_connections_all_end(server, proxy, fast_path):
     """With 50 ms of delay some are answered and the others are told in time; nothing is left over."""
     _fill(server.url)
 
     async def run():
-        store = _open_async(proxy.url, max_connections=10, breaker=PATIENT)
+        store = _open_async(proxy.url, max_connections=10, breaker=PATIENT, fast_path=fast_path)
         await store.execute(_get("k0"))
         proxy.delay(0.05)
 
@@ -144,12 +144,12 @@ async def _served(store, key, within_s=2.0):
             await asyncio.sleep(0.01)
 
 
-def test_cancelled_calls_leave_no_wrong_value_and_no_connection(server):
+def test_cancelled_calls_leave_no_wrong_value_and_no_connection(server, fast_path):
     """Two thousand calls cancelled at different moments; the connections that remain answer rightly."""
     _fill(server.url)
 
     async def run():
-        store = _open_async(server.url, max_connections=8)
+        store = _open_async(server.url, max_connections=8, fast_path=fast_path)
         wrong = cancelled = 0
 
         async def check(n):
@@ -181,10 +181,10 @@ def test_cancelled_calls_leave_no_wrong_value_and_no_connection(server):
 
 def _nothing_under_way(store):
     """No connection is taken, no place in a line is held by a caller that has gone and may still come back."""
-    way = store._home().way
-    if isinstance(way, Plain):
-        return not way.client.connection_pool._in_use_connections
-    return not way._lanes.pending()
+    path = store._home().path
+    if isinstance(path, AsyncPlainPath):
+        return not path.client.connection_pool._in_use_connections
+    return not path._lanes.pending()
 
 
 class OneTurn:
@@ -194,9 +194,9 @@ class OneTurn:
         yield
 
 
-def test_a_loop_that_ends_closes_its_connections(server):
+def test_a_loop_that_ends_closes_its_connections(server, fast_path):
     """Without ``aclose``: the loop's own shutdown does it, and nothing warns of what was left open."""
-    store = _open_async(server.url)
+    store = _open_async(server.url, fast_path=fast_path)
     for _ in range(3):
         assert asyncio.run(store.execute(_get("absent"))) is None
         gc.collect()
@@ -204,10 +204,10 @@ def test_a_loop_that_ends_closes_its_connections(server):
     _eventually(lambda: _connections(server) == 0)
 
 
-def test_one_async_store_serves_several_loops_at_once(server):
+def test_one_async_store_serves_several_loops_at_once(server, fast_path):
     """Each loop in each thread has its own connections."""
     _fill(server.url)
-    store = _open_async(server.url)
+    store = _open_async(server.url, fast_path=fast_path)
 
     async def work():
         values = await asyncio.gather(*(store.execute(_get(f"k{n}")) for n in range(64)))
@@ -217,11 +217,11 @@ def test_one_async_store_serves_several_loops_at_once(server):
         assert all(pool.map(lambda _: asyncio.run(work()), range(8)))
 
 
-def test_a_loop_that_was_held_up_does_not_open_the_breaker(server):
+def test_a_loop_that_was_held_up_does_not_open_the_breaker(server, fast_path):
     """A call whose deadline passed while its own loop was busy proves nothing about the server."""
 
     async def run():
-        store = _open_async(server.url)
+        store = _open_async(server.url, fast_path=fast_path)
         await store.execute(_get("a"))
         task = asyncio.ensure_future(store.execute(_get("a", 0.02)))
         await OneTurn()

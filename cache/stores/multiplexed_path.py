@@ -1,4 +1,4 @@
-"""The fast way of an event loop: all calls over connections that they share, none waits for another's."""
+"""The way over connections that all tasks of an event loop share: none waits for another's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cache.stores.lanes import Lanes
 from telemetry.commands import CommandSpans
 
 
-class Multiplexed:
+class MultiplexedPath:
     """Carries out steps over shared connections, each command or batch in a CLIENT span of its own.
 
     Args:
