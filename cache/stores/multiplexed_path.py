@@ -41,6 +41,8 @@ class MultiplexedPath:
             return await self._send(step, call)
         except Exception as error:
             if not (may_repeat(call, error, step.idempotent) or _never_went(call)):
+                if call.bystander and call.left() <= 0:
+                    raise TimeoutError("the deadline has passed") from None
                 raise
             call.bystander = False
         return await self._send(step, call)
