@@ -62,6 +62,8 @@ class Lane(asyncio.BufferedProtocol):
         )
         self._meter, self._room, self._on_end = ReplyMeter(max_reply_bytes), room, on_end
         self._buffer = bytearray(READ_BYTES)
+        # TLS fills it in slices: a slice of the array itself would be a copy
+        self._view = memoryview(self._buffer)
         self._outbox: deque[Request] = deque()
         self._waiting: deque[Request] = deque()
         # timers are nobody's: they keep no caller's context alive
@@ -150,9 +152,9 @@ class Lane(asyncio.BufferedProtocol):
         if pieces:
             self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
-    def get_buffer(self, sizehint: int) -> bytearray:
+    def get_buffer(self, sizehint: int) -> memoryview:
         """Where the transport puts what it reads."""
-        return self._buffer
+        return self._view
 
     def buffer_updated(self, nbytes: int) -> None:
         """Some bytes came."""

@@ -320,7 +320,9 @@ def test_a_write_that_never_went_is_sent_elsewhere(own_server):
             ]
             kind = await first
             own_server.thaw()
-            return kind, await asyncio.gather(*others), await shared.call("STRLEN", "large1")
+            ends = await asyncio.gather(*others)
+        async with Shared(own_server.url) as shared:
+            return kind, ends, await shared.call("STRLEN", "large1")
 
     kind, others, length = asyncio.run(main())
 
