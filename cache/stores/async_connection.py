@@ -163,7 +163,8 @@ def new_client(
     """
     pool = aredis.ConnectionPool(
         connection_class=CLASSES[url.scheme],
-        max_connections=2 * options.max_connections,
+        # some more than may be in use: those that are ending are counted too
+        max_connections=2 * options.max_connections + 4,
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
         socket_timeout=timeout_s,
         decode_responses=decode,

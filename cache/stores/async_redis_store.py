@@ -103,7 +103,7 @@ class AsyncRedisStore:
         client = self._new_client(decode=False)
         room = self._options.max_connections * (1 + WAITERS)
         if self._options.fast_path:
-            lanes = Lanes(client.connection_pool.make_connection, self._options, room)
+            lanes = Lanes(client.connection_pool, self._options, room)
             return MultiplexedPath(lanes, self._known, self._spans)
         client.response_callbacks.clear()
         return AsyncPlainPath(client, self._known, self._options.max_connections, room)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from contextvars import Context
 from functools import partial
 from typing import Any
+
+import redis.asyncio as aredis
 
 from cache.errors import StoreError
 from cache.stores.attempt import Attempt
@@ -22,17 +24,23 @@ class Lanes:
     """Opens lanes when they are needed, and chooses among them.
 
     Args:
-        connection: makes a redis.asyncio connection, not connected yet.
+        pool: of redis.asyncio, where connections are made and counted.
         options: their limits.
         room: how many requests may be under way, or wait for a connection; more are refused at once.
+
+    Attributes:
+        address: host and port; None for a Unix socket.
     """
 
-    def __init__(self, connection: Callable[[], Any], options: StoreOptions, room: int) -> None:
-        self._connection, self._options, self._room = connection, options, room
+    def __init__(self, pool: aredis.ConnectionPool, options: StoreOptions, room: int) -> None:
+        self._pool, self._options, self._room = pool, options, room
         self._lanes: list[Lane | None] = [None, None]
         self._attempts: list[Attempt[Lane] | None] = [None, None]
-        self._alive: set[Lane] = set()
+        self._alive: dict[Lane, Any] = {}
+        self._releasing: set[asyncio.Task[None]] = set()
         self._closed = False
+        where = pool.connection_kwargs
+        self.address: tuple[Any, Any] = (where.get("host"), where.get("port"))
 
     def ready(self, size: int) -> Lane | None:
         """The lane for a request of ``size`` bytes; None when it is not connected.
@@ -71,12 +79,21 @@ class Lanes:
     async def _open(self, which: int) -> Lane:
         if self._closed:
             raise StoreError(ErrorType.REFUSED, "the store is closed", sent_nothing=True)
-        connection = self._connection()
-        await connection.connect()
-        lane = Lane(connection, self._options.max_reply_bytes, self._room, self._alive.discard)
-        self._alive.add(lane)
+        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        lane = Lane(connection, self._options.max_reply_bytes, self._room, self._ended)
+        self._alive[lane] = connection
         self._lanes[which] = lane
+        if not lane.open:
+            self._ended(lane)
         return lane
+
+    def _ended(self, lane: Lane) -> None:
+        """Give the pool its connection back, for its counts."""
+        connection = self._alive.pop(lane, None)
+        if connection is not None:
+            task = asyncio.get_running_loop().create_task(self._pool.release(connection), context=Context())
+            self._releasing.add(task)
+            task.add_done_callback(self._releasing.discard)
 
     def retire(self) -> None:
         """Let new requests open new connections; the old ones close when their replies are there."""
@@ -93,7 +110,7 @@ class Lanes:
         while pending := self.pending():
             await asyncio.wait(pending)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close every connection now, and open none any more."""
         self._closed = True
         for attempt in self._attempts:
@@ -101,3 +118,7 @@ class Lanes:
                 attempt.give_up()
         for lane in list(self._alive):
             lane.end()
+        await asyncio.sleep(0)  # the transports' last turn
+        if self._releasing:
+            await asyncio.wait(self._releasing)
+        await self._pool.disconnect()

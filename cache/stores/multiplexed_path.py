@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
 import redis
+from redis.asyncio.observability.recorder import record_error_count
 
 from cache.core.steps import Batch, Call, RunScript, StoreStep
 from cache.stores.async_packing import Packer
@@ -63,6 +63,7 @@ class MultiplexedPath:
             if lane is not None:
                 reply = await lane.submit(call, data, None)
                 if isinstance(reply, Exception):
+                    await self._note(reply)
                     raise reply
                 return reply
             return await self._exchange(data, None, call)
@@ -108,8 +109,14 @@ class MultiplexedPath:
         lane = self._lanes.ready(len(data)) or await self._lanes.connected(len(data), call)
         reply = await lane.submit(call, data, count)
         if isinstance(reply, Exception):
+            await self._note(reply)
             raise reply
         return reply
+
+    async def _note(self, error: Exception) -> None:
+        """Count it among redis-py's own errors. Source: redis-py 8.1, ``Redis.execute_command``."""
+        host, port = self._lanes.address
+        await record_error_count(host, port, host, port, error, 0, False)
 
     async def let_go(self) -> None:
         """Use new connections from now on."""
@@ -121,8 +128,7 @@ class MultiplexedPath:
 
     async def close(self) -> None:
         """Close every connection."""
-        self._lanes.close()
-        await asyncio.sleep(0)  # the transports' last turn
+        await self._lanes.close()
 
 
 def _never_went(call: Exchange) -> bool:
