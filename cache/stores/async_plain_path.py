@@ -36,10 +36,10 @@ class AsyncPlainPath:
         Raises:
             Exception: the driver's or the system's; StoreError when there was no connection to be had.
         """
-        outer, waiting = CURRENT.set(call), True
         if self._room <= 0:
             raise StoreError(ErrorType.POOL_EXHAUSTED, "too many wait", sent_nothing=True)
         self._room -= 1
+        outer, waiting = CURRENT.set(call), True
         try:
             async with asyncio.timeout(max(0.0, call.left())), self._slots:
                 waiting = False
