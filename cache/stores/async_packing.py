@@ -12,7 +12,7 @@ from cache.stores.packing import pack
 
 
 class Packer:
-    """Packs by hiredis, and by redis.asyncio what hiredis does not know: lone surrogates, which stand for odd bytes.
+    r"""Packs by hiredis, and by redis.asyncio what hiredis does not know: lone surrogates, which stand for odd bytes.
 
     Example:
         >>> Packer().pack(("GET", 1))
