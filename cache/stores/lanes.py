@@ -19,6 +19,9 @@ from telemetry.vocabulary import ErrorType
 LARGE_BYTES = 1 << 16
 """Larger requests go over the second connection."""
 
+AGAIN_S = 1.0
+"""How long the second connection is not tried again, in seconds."""
+
 
 class Lanes:
     """Opens lanes when they are needed, and chooses among them.
@@ -38,40 +41,51 @@ class Lanes:
         self._attempts: list[Attempt[Lane] | None] = [None, None]
         self._alive: dict[Lane, Any] = {}
         self._releasing: set[asyncio.Task[None]] = set()
-        self._closed = False
+        self._closed, self._second_from = False, 0.0
         where = pool.connection_kwargs
         self.address: tuple[Any, Any] = (where.get("host"), where.get("port"))
 
-    def ready(self, size: int) -> Lane | None:
-        """The lane for a request of ``size`` bytes; None when it is not connected.
+    def ready(self, size: int, call: Exchange) -> Lane | None:
+        """The lane for a request of ``size`` bytes; None when there is none yet.
 
         Raises:
             StoreError: too many requests wait for their replies.
         """
         lane = self._lanes[0]
-        if size > LARGE_BYTES or lane is None or lane.crowded:
-            lane = self._lanes[self._which(size)]
-        return lane if lane is not None and lane.is_usable() else None
+        if lane is None:
+            return None
+        if size > LARGE_BYTES or lane.crowded:
+            second = self._beside(lane, size, call)
+            if second is not None and second.is_usable():
+                return second
+        return lane if lane.is_usable() else None
 
-    def _which(self, size: int) -> int:
-        first, second = self._lanes
-        if first is None or not first.open:
-            return 0
+    def _beside(self, first: Lane, size: int, call: Exchange) -> Lane | None:
+        """The second lane, where it is of use and connected; until then nobody waits for it."""
+        second = self._lanes[1]
         if second is not None and second.open:
-            return int(size > LARGE_BYTES or (first.crowded and not second.crowded))
-        return int(first.crowded or (size > LARGE_BYTES and not first.idle))
+            return second if size > LARGE_BYTES or not second.crowded else None
+        if first.open and (first.crowded or not first.idle):
+            now = asyncio.get_running_loop().time()
+            if now >= self._second_from:
+                self._second_from = now + AGAIN_S
+                self._attempt(1, call)
+        return None
 
-    async def connected(self, size: int, call: Exchange) -> Lane:
-        """Connect the lane for a request of ``size`` bytes, together with all others that need it.
+    def _attempt(self, which: int, call: Exchange) -> Attempt[Lane]:
+        attempt = self._attempts[which]
+        if attempt is None or attempt.given_up or attempt.task.done():
+            attempt = self._attempts[which] = Attempt(partial(self._open, which), call, self._options.ceiling_s)
+        return attempt
+
+    async def connected(self, call: Exchange) -> Lane:
+        """Connect the first lane, together with all others that need it.
 
         Raises:
             StoreError: too many wait for it.
             Exception: it cannot be connected, or not within the caller's deadline.
         """
-        which = self._which(size)
-        attempt = self._attempts[which]
-        if attempt is None or attempt.given_up or attempt.task.done():
-            attempt = self._attempts[which] = Attempt(partial(self._open, which), call, self._options.ceiling_s)
+        attempt = self._attempt(0, call)
         if attempt.waiting >= self._room:
             raise StoreError(ErrorType.POOL_EXHAUSTED, "too many wait", sent_nothing=True)
         return await attempt.result(call)
@@ -113,12 +127,13 @@ class Lanes:
     async def close(self) -> None:
         """Close every connection now, and open none any more."""
         self._closed = True
-        for attempt in self._attempts:
-            if attempt is not None:
-                attempt.give_up()
+        attempts = [attempt for attempt in self._attempts if attempt is not None]
+        for attempt in attempts:
+            attempt.give_up()
         for lane in list(self._alive):
             lane.end()
         await asyncio.sleep(0)  # the transports' last turn
-        if self._releasing:
-            await asyncio.wait(self._releasing)
+        ending = [*self._releasing, *(attempt.task for attempt in attempts)]
+        if ending:
+            await asyncio.wait(ending)
         await self._pool.disconnect()

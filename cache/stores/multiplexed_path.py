@@ -59,7 +59,7 @@ class MultiplexedPath:
         if span is None:
             # this is the way of nearly every call: as _exchange, without a coroutine more
             data = self._packer.pack(args)
-            lane = self._lanes.ready(len(data))
+            lane = self._lanes.ready(len(data), call)
             if lane is not None:
                 reply = await lane.submit(call, data, None)
                 if isinstance(reply, Exception):
@@ -106,7 +106,7 @@ class MultiplexedPath:
         Raises:
             Exception: the reply is an error, or there is none.
         """
-        lane = self._lanes.ready(len(data)) or await self._lanes.connected(len(data), call)
+        lane = self._lanes.ready(len(data), call) or await self._lanes.connected(call)
         reply = await lane.submit(call, data, count)
         if isinstance(reply, Exception):
             await self._note(reply)

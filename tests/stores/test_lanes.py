@@ -81,6 +81,10 @@ class Turns:
             yield
 
 
+def _connections(admin):
+    return len([row for row in admin.client_list() if row["name"] == "glasscache"])
+
+
 async def _asked(proxy, count):
     """Wait until so many commands have gone through."""
     while len(proxy.tally.commands) < count:
@@ -331,12 +335,12 @@ def test_a_write_that_never_went_is_sent_elsewhere(own_server):
     assert length == len(large) + 1
 
 
-def test_large_values_and_small_ones_do_not_wait_for_each_other(server):
-    """A megabyte goes over a second connection; every value is whole."""
+def test_large_values_and_small_ones_do_not_wait_for_each_other(own_server, admin):
+    """A megabyte goes over a second connection, every value is whole; and when both are closed, over new ones."""
     large = os.urandom(1 << 20)
 
     async def main():
-        async with Shared(server.url) as shared:
+        async with Shared(own_server.url) as shared:
             await shared.call("SET", "small", "s")
 
             async def bulky(number):
@@ -351,13 +355,18 @@ def test_large_values_and_small_ones_do_not_wait_for_each_other(server):
                 return [await shared.call("GET", "small") == b"s" for _ in range(200)]
 
             ends = await asyncio.gather(*(bulky(number) for number in range(3)), *(quick() for _ in range(8)))
-            lanes = shared.store._home().path._lanes._lanes
-            return ends, [lane is not None and lane.open for lane in lanes]
+            before = _connections(admin)
+            await asyncio.to_thread(admin.client_kill_filter, _type="normal", skipme=True)
+            again = [await shared.call("SET", "large", large, idempotent=False) for _ in range(3)]
+            return ends, before, again, _connections(admin), shared.states
 
-    ends, lanes = asyncio.run(main())
+    ends, before, again, after, states = asyncio.run(main())
 
     assert all(all(end) for end in ends)
-    assert lanes == [True, True]
+    assert again == [b"OK"] * 3
+    assert before == 2
+    assert after == 1
+    assert states == [BreakerState.CLOSED]
 
 
 def test_a_reply_beyond_the_bound_fails_its_own_caller_only(server):
