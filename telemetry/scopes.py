@@ -162,8 +162,9 @@ class OperationScope(SpanScope):
 
     def __enter__(self) -> OperationEvent:
         event, category = self.event, self._category
-        self._began = self._kit.monotonic()
         self.start(schema.operation_span(event.operation, category), spans.start_attributes(event, category))
+        # inside the span: what an exemplar calls slow, the span calls slow too, and its trace is kept
+        self._began = self._kit.monotonic()
         return event
 
     def __exit__(

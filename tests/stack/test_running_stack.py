@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 from typing import Any
 
 import pytest
-from support.stack import Stack, run, until
+from support.stack import ROOT, Stack, run, until
 
 from telemetry import schema
 
@@ -18,6 +18,8 @@ pytestmark = [pytest.mark.container, pytest.mark.slow]
 
 IMAGES = {"glasscache:0.1.0": 250_000_000, "glasscache-traffic:0.1.0": 450_000_000}
 """Bounds on their sizes, bytes."""
+
+LONG_RUNS = ROOT / "tests/support/long_runs.py"
 
 PATIENCE_S = 180
 """How long a machine that is busy may take for what an idle one does in 15 s."""
@@ -192,7 +194,7 @@ def _way_up(spans: dict[str, dict[str, Any]], span: dict[str, Any]) -> list[dict
 
 
 def test_slow_operations_are_kept(stack: Stack) -> None:
-    """Every exemplar of a lookup that took 10 ms and computed nothing has its trace."""
+    """Every exemplar of a lookup that took 10 ms and computed nothing has its trace: no span is shorter than it."""
     query = 'cache_operation_duration_seconds_bucket{cache_outcome="hit"}'
     until(lambda: stack.exemplars(query, 600), PATIENCE_S, "exemplars")
     decided = time.time() - 20
@@ -200,6 +202,22 @@ def test_slow_operations_are_kept(stack: Stack) -> None:
     for exemplar in slow:
         # a trace whose root goes on is judged a minute after its first span
         until(lambda one=exemplar: stack.trace(one["labels"]["trace_id"]), 90, f"the trace of {exemplar}")
+
+
+def test_a_run_of_more_than_a_minute_is_kept(stack: Stack) -> None:
+    """What has not ended when it is judged is kept, and what comes later with it; a quick request only by its share."""
+
+    def sent(word: str, *ids: str) -> dict[str, list[str]]:
+        process = stack.inside("app", LONG_RUNS.read_text(), word, *ids)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        return json.loads(out)
+
+    begun = sent("early")
+    until(lambda: all(map(stack.trace, begun["INTERNAL"])), PATIENCE_S, "every trace that goes on")
+    assert not all(map(stack.trace, begun["SERVER"])), "a request from a traced caller ended long ago"
+    sent("late", *begun["INTERNAL"])
+    until(lambda: all(len(stack.trace(one)) == 2 for one in begun["INTERNAL"]), PATIENCE_S, "their late spans")
 
 
 def test_logs_say_nothing_is_wrong(stack: Stack) -> None:
