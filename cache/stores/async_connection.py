@@ -125,13 +125,48 @@ class _Bounded:
 
 
 def _has_news(writer: Any) -> bool:
-    if writer is None or writer.get_extra_info("ssl_object") is not None or not hasattr(select, "poll"):
+    if writer is None or _is_tls(writer) or not hasattr(select, "poll"):
         return False
     if writer.is_closing():
         return True
     poller = select.poll()
     poller.register(writer.get_extra_info("socket"), select.POLLIN)
     return bool(poller.poll(0))
+
+
+class Taken:
+    """A connection that redis-py has made and greeted, out of its hands; what is left there is without a use.
+
+    Args:
+        connection: idle.
+
+    Attributes:
+        transport: reads as soon as it has a protocol of its new owner.
+        parse_error: makes redis-py's exception of an error reply.
+        poller: tells without reading whether it has news while it is idle; in TLS only its end is news.
+        clean: nothing came that nobody asked for.
+    """
+
+    __slots__ = ("_writer", "clean", "parse_error", "poller", "transport")
+
+    def __init__(self, connection: Any) -> None:
+        reader, writer = connection._reader, connection._writer
+        connection._reader = connection._writer = None
+        # kept: a writer that is collected closes its transport
+        self._writer, self.transport = writer, writer.transport
+        self.parse_error = connection._parser.parse_error
+        self.poller: select.poll | None = None
+        if hasattr(select, "poll"):
+            self.poller = select.poll()
+            self.poller.register(writer.get_extra_info("socket"), _NEWS_OF_TLS if _is_tls(writer) else select.POLLIN)
+        self.clean = not (reader.at_eof() or reader._buffer or writer.is_closing())
+
+
+_NEWS_OF_TLS = getattr(select, "POLLRDHUP", 0)
+
+
+def _is_tls(writer: Any) -> bool:
+    return writer.get_extra_info("ssl_object") is not None
 
 
 class TCPConnection(_Bounded, aredis.Connection):

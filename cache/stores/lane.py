@@ -9,7 +9,6 @@ of the requests. A caller that gives up leaves its place, whose reply is read an
 from __future__ import annotations
 
 import asyncio
-import select
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
@@ -20,6 +19,7 @@ import hiredis
 import redis
 
 from cache.errors import StoreError
+from cache.stores.async_connection import Taken
 from cache.stores.exchange import Exchange
 from cache.stores.guard import is_silent
 from cache.stores.request import Request
@@ -33,7 +33,7 @@ WRITE_BYTES = 1 << 18
 """About the most that is handed to the transport in one turn of the loop."""
 
 CROWD_BYTES = 1 << 16
-"""So many bytes of a reply that is not complete yet: others had better take another way."""
+"""So many bytes of a request, or of a reply that is not complete yet: others had better take another way."""
 
 _SOON_S = 0.001
 _NEVER = float("inf")
@@ -41,10 +41,10 @@ _INCOMPLETE = object()
 
 
 class Lane(asyncio.BufferedProtocol):
-    """Takes over a connection that redis-py has made and greeted.
+    """Carries requests over a connection that redis-py has made and greeted.
 
     Args:
-        connection: a redis.asyncio connection, idle; its streams are of no use afterwards.
+        taken: the connection.
         max_reply_bytes: a longer reply ends the lane, to within one read.
         room: how many requests may be under way, those of callers that gave up included.
         on_end: called once, when the lane is closed.
@@ -54,11 +54,11 @@ class Lane(asyncio.BufferedProtocol):
         crowded: a large reply is coming in, or requests do not get out.
     """
 
-    def __init__(self, connection: Any, max_reply_bytes: int, room: int, on_end: Callable[[Lane], None]) -> None:
+    def __init__(self, taken: Taken, max_reply_bytes: int, room: int, on_end: Callable[[Lane], None]) -> None:
         self._loop = loop = asyncio.get_running_loop()
         self._now, self._future = loop.time, loop.create_future
         self._reader: Any = hiredis.Reader(
-            protocolError=redis.InvalidResponse, replyError=connection._parser.parse_error, notEnoughData=_INCOMPLETE
+            protocolError=redis.InvalidResponse, replyError=taken.parse_error, notEnoughData=_INCOMPLETE
         )
         self._meter, self._room, self._on_end = ReplyMeter(max_reply_bytes), room, on_end
         self._buffer = bytearray(READ_BYTES)
@@ -73,18 +73,11 @@ class Lane(asyncio.BufferedProtocol):
         self._heard = self._burst = 0
         self._paused = self._flushing = self._ended = False
         self.crowded, self.open = False, True
-        self._take_over(connection)
-
-    def _take_over(self, connection: Any) -> None:
-        reader, writer = connection._reader, connection._writer
-        connection._reader = connection._writer = None
-        # kept: a writer that is collected closes its transport
-        self._writer, self._transport = writer, writer.transport
-        self._poller = _poller(writer)
+        self._taken, self._transport, self._poller = taken, taken.transport, taken.poller
         self._transport.set_protocol(self)
         self._transport.resume_reading()
-        if reader.at_eof() or reader._buffer or writer.is_closing():
-            self.end(redis.ConnectionError("the connection was not clean"))
+        if not taken.clean:
+            self.end()
 
     @property
     def idle(self) -> bool:
@@ -121,6 +114,8 @@ class Lane(asyncio.BufferedProtocol):
             request.fail(redis.ConnectionError("the connection has ended"), self._heard, bystander=True)
             return answer
         self._outbox.append(request)
+        if len(data) > CROWD_BYTES:
+            self.crowded = True
         if until < self._alarm_at - _SOON_S:
             self._arm(until)
         if not self._flushing:
@@ -203,7 +198,7 @@ class Lane(asyncio.BufferedProtocol):
         """Close now.
 
         Args:
-            error: what the first caller in the line is told; None: its trouble is known, all others are bystanders.
+            error: what the head of the line is told; all others, or all when it is None, are bystanders.
         """
         if self._ended:
             return
@@ -211,11 +206,12 @@ class Lane(asyncio.BufferedProtocol):
         if self._timer is not None:
             self._timer.cancel()
         self._transport.abort()
+        head = self._waiting[0] if self._waiting else None
         for request in chain(self._waiting, self._outbox):
             if not request.answer.done():
+                told = error if request is head else None
                 lost = redis.ConnectionError("the connection has ended")
-                request.fail(error or lost, self._heard, bystander=error is None)
-                error = None
+                request.fail(told or lost, self._heard, bystander=told is None)
         self._waiting.clear()
         self._outbox.clear()
         self._on_end(self)
@@ -240,8 +236,10 @@ class Lane(asyncio.BufferedProtocol):
             if request.until > now:
                 earliest = min(earliest, request.until)
                 continue
-            request.fail(TimeoutError("the deadline has passed"), self._heard)
-            silent = silent or is_silent(request.call)
+            # what never went out, behind a large request or in a loop that was held up, proves nothing
+            waited = request.call.sent
+            request.fail(TimeoutError("the deadline has passed"), self._heard, bystander=not waited)
+            silent = silent or (waited and is_silent(request.call))
         if silent:
             self.end()
         elif earliest < _NEVER:
@@ -264,13 +262,3 @@ class Lane(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection broke, or has been closed."""
         self.end(redis.ConnectionError("the connection broke"))
-
-
-def _poller(writer: Any) -> select.poll | None:
-    """Tells without reading whether an idle connection has news; in TLS only the end of it is news."""
-    if not hasattr(select, "poll"):
-        return None
-    is_tls = writer.get_extra_info("ssl_object") is not None
-    poller = select.poll()
-    poller.register(writer.get_extra_info("socket"), getattr(select, "POLLRDHUP", 0) if is_tls else select.POLLIN)
-    return poller

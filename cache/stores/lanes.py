@@ -10,6 +10,7 @@ from typing import Any
 import redis.asyncio as aredis
 
 from cache.errors import StoreError
+from cache.stores.async_connection import Taken
 from cache.stores.attempt import Attempt
 from cache.stores.exchange import Exchange
 from cache.stores.lane import Lane
@@ -94,7 +95,7 @@ class Lanes:
         if self._closed:
             raise StoreError(ErrorType.REFUSED, "the store is closed", sent_nothing=True)
         connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
-        lane = Lane(connection, self._options.max_reply_bytes, self._room, self._ended)
+        lane = Lane(Taken(connection), self._options.max_reply_bytes, self._room, self._ended)
         self._alive[lane] = connection
         self._lanes[which] = lane
         if not lane.open:

@@ -89,6 +89,6 @@ def test_a_certificate_that_does_not_fit_is_refused(relay, open_driver, given):
     """Of another name, or of nobody we trust: not a word is sent."""
     trusted = f"?ssl_ca_certs={CERTIFICATE}" if given == "127.0.0.1" else ""
     host = given if given == "127.0.0.1" else "localhost"
-    trouble = open_driver(f"rediss://{host}:{relay.port}/0{trusted}").trouble("PING", seconds=1)
+    trouble = open_driver(f"rediss://{host}:{relay.port}/0{trusted}").trouble("PING", seconds=2)
 
     assert (trouble.kind, trouble.sent_nothing) == (ErrorType.REFUSED, True)
