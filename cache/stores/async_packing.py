@@ -8,7 +8,10 @@ import redis
 import redis.asyncio as aredis
 
 from cache.core.steps import Arg
-from cache.stores.packing import pack
+from cache.stores.packing import LARGE, Packed, pack, pack_in_parts
+
+READS = frozenset({"GET", "MGET"})
+"""Commands that carry keys only: nothing in them is large."""
 
 
 class Packer:
@@ -25,21 +28,29 @@ class Packer:
         # never connected: only its words are used
         self._plain = aredis.Connection(encoding_errors="surrogateescape").pack_command
 
-    def pack(self, args: Sequence[Arg]) -> bytes:
-        """One command.
+    def pack(self, args: Sequence[Arg]) -> Packed:
+        """One command; large values are left where they are.
 
         Raises:
             redis.DataError: an argument that is neither bytes, text nor a number.
         """
         try:
-            return pack(args)
+            return pack(args) if args[0] in READS else pack_in_parts((args,))
         except (redis.DataError, UnicodeEncodeError):
             return b"".join(self._plain(*args))
 
-    def pack_all(self, commands: Sequence[Sequence[Arg]]) -> bytes:
+    def pack_all(self, commands: Sequence[Sequence[Arg]]) -> Packed:
         """Commands that travel together.
 
         Raises:
             redis.DataError: as ``pack``.
         """
-        return b"".join([self.pack(args) for args in commands])
+        try:
+            return pack_in_parts(commands)
+        except (redis.DataError, UnicodeEncodeError):
+            return b"".join([part for args in commands for part in self._plain(*args)])
+
+
+def is_large(data: Packed) -> bool:
+    """Whether a request is so large that others should not wait behind it."""
+    return type(data) is not bytes or len(data) > LARGE

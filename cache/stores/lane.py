@@ -20,8 +20,10 @@ import redis
 
 from cache.errors import StoreError
 from cache.stores.async_connection import Taken
+from cache.stores.async_packing import is_large
 from cache.stores.exchange import Exchange
 from cache.stores.guard import is_silent
+from cache.stores.packing import Packed
 from cache.stores.request import Request
 from cache.stores.sizes import ReplyMeter
 from telemetry.vocabulary import ErrorType
@@ -32,8 +34,11 @@ READ_BYTES = 1 << 16
 WRITE_BYTES = 1 << 18
 """About the most that is handed to the transport in one turn of the loop."""
 
+SLICE_BYTES = 1 << 16
+"""Larger requests are handed on in slices of so many bytes, from where they lie."""
+
 CROWD_BYTES = 1 << 16
-"""So many bytes of a request, or of a reply that is not complete yet: others had better take another way."""
+"""So many bytes of a reply that is not complete yet: others had better take another way."""
 
 _SOON_S = 0.001
 _NEVER = float("inf")
@@ -65,6 +70,7 @@ class Lane(asyncio.BufferedProtocol):
         # TLS fills it in slices: a slice of the array itself would be a copy
         self._view = memoryview(self._buffer)
         self._outbox: deque[Request] = deque()
+        self._rest: deque[memoryview] = deque()
         self._waiting: deque[Request] = deque()
         # timers are nobody's: they keep no caller's context alive
         self._context = Context()
@@ -97,7 +103,7 @@ class Lane(asyncio.BufferedProtocol):
             raise StoreError(ErrorType.POOL_EXHAUSTED, "too many wait", sent_nothing=True)
         return self.open
 
-    def submit(self, call: Exchange, data: bytes, count: int | None) -> asyncio.Future[Any]:
+    def submit(self, call: Exchange, data: Packed, count: int | None) -> asyncio.Future[Any]:
         """Ask.
 
         Args:
@@ -114,7 +120,7 @@ class Lane(asyncio.BufferedProtocol):
             request.fail(redis.ConnectionError("the connection has ended"), self._heard, bystander=True)
             return answer
         self._outbox.append(request)
-        if len(data) > CROWD_BYTES:
+        if is_large(data):
             self.crowded = True
         if until < self._alarm_at - _SOON_S:
             self._arm(until)
@@ -132,20 +138,39 @@ class Lane(asyncio.BufferedProtocol):
     def _flush(self) -> None:
         """Write what waits, without the requests of callers that have gone already."""
         self._flushing = False
-        outbox, pieces, size = self._outbox, [], 0
-        while outbox and not self._paused:
-            if size > WRITE_BYTES:
-                self._flush_soon()
+        outbox, rest, pieces, size = self._outbox, self._rest, [], 0
+        while size < WRITE_BYTES and not self._paused:
+            if rest:
+                size += self._write_slice()
+            elif not outbox:
                 break
-            request = outbox.popleft()
-            if not request.answer.done():
+            elif not (request := outbox.popleft()).answer.done():
                 request.call.sent = True
                 self._waiting.append(request)
-                pieces.append(request.data)
-                size += len(request.data)
-                request.data = b""
+                data, request.data = request.data, b""
+                if isinstance(data, bytes) and len(data) <= SLICE_BYTES:
+                    pieces.append(data)
+                    size += len(data)
+                    continue
+                self._write(pieces)
+                pieces = []
+                rest.extend(memoryview(part) for part in ([data] if isinstance(data, bytes) else data))
+        self._write(pieces)
+        if (outbox or rest) and not self._paused:
+            self._flush_soon()
+
+    def _write(self, pieces: list[bytes]) -> None:
         if pieces:
             self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def _write_slice(self) -> int:
+        """Hand on so much of a large request as the transport may have to copy."""
+        view = self._rest.popleft()
+        if len(view) > SLICE_BYTES:
+            self._rest.appendleft(view[SLICE_BYTES:])
+            view = view[:SLICE_BYTES]
+        self._transport.write(view)
+        return len(view)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the transport puts what it reads."""
@@ -178,7 +203,7 @@ class Lane(asyncio.BufferedProtocol):
         if more is not None:
             self._meter.restart(reader.len() if more else 0)
         self._burst = before - len(waiting) or self._burst
-        self.crowded = self._paused or self._meter.pending > CROWD_BYTES
+        self.crowded = self._paused or bool(self._rest) or self._meter.pending > CROWD_BYTES
         if not self.open and self.idle:
             self.end()
 
@@ -214,6 +239,7 @@ class Lane(asyncio.BufferedProtocol):
                 request.fail(told or lost, self._heard, bystander=told is None)
         self._waiting.clear()
         self._outbox.clear()
+        self._rest.clear()
         self._on_end(self)
 
     def pending(self) -> list[asyncio.Future[Any]]:
@@ -251,9 +277,10 @@ class Lane(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         """Go on."""
-        self._paused, self.crowded = False, self._meter.pending > CROWD_BYTES
-        if self._outbox and not self._flushing:
+        self._paused = False
+        if not self._flushing:
             self._flush()
+        self.crowded = self._paused or bool(self._rest) or self._meter.pending > CROWD_BYTES
 
     def eof_received(self) -> None:
         """The server closed the connection."""

@@ -11,14 +11,13 @@ import redis.asyncio as aredis
 
 from cache.errors import StoreError
 from cache.stores.async_connection import Taken
+from cache.stores.async_packing import is_large
 from cache.stores.attempt import Attempt
 from cache.stores.exchange import Exchange
 from cache.stores.lane import Lane
 from cache.stores.options import StoreOptions
+from cache.stores.packing import Packed
 from telemetry.vocabulary import ErrorType
-
-LARGE_BYTES = 1 << 16
-"""Larger requests go over the second connection."""
 
 AGAIN_S = 1.0
 """How long the second connection is not tried again, in seconds."""
@@ -46,8 +45,8 @@ class Lanes:
         where = pool.connection_kwargs
         self.address: tuple[Any, Any] = (where.get("host"), where.get("port"))
 
-    def ready(self, size: int, call: Exchange) -> Lane | None:
-        """The lane for a request of ``size`` bytes; None when there is none yet.
+    def ready(self, data: Packed, call: Exchange) -> Lane | None:
+        """The lane for a request; None when there is none yet.
 
         Raises:
             StoreError: too many requests wait for their replies.
@@ -55,17 +54,17 @@ class Lanes:
         lane = self._lanes[0]
         if lane is None:
             return None
-        if size > LARGE_BYTES or lane.crowded:
-            second = self._beside(lane, size, call)
+        if lane.crowded or is_large(data):
+            second = self._beside(lane, data, call)
             if second is not None and second.is_usable():
                 return second
         return lane if lane.is_usable() else None
 
-    def _beside(self, first: Lane, size: int, call: Exchange) -> Lane | None:
+    def _beside(self, first: Lane, data: Packed, call: Exchange) -> Lane | None:
         """The second lane, where it is of use and connected; until then nobody waits for it."""
         second = self._lanes[1]
         if second is not None and second.open:
-            return second if size > LARGE_BYTES or not second.crowded else None
+            return second if is_large(data) or not second.crowded else None
         if first.open and (first.crowded or not first.idle):
             now = asyncio.get_running_loop().time()
             if now >= self._second_from:

@@ -15,6 +15,7 @@ from cache.stores.exchange import Exchange
 from cache.stores.greeting import KnownScripts
 from cache.stores.guard import may_repeat
 from cache.stores.lanes import Lanes
+from cache.stores.packing import Packed
 from telemetry.commands import CommandSpans
 
 
@@ -59,7 +60,7 @@ class MultiplexedPath:
         if span is None:
             # this is the way of nearly every call: as _exchange, without a coroutine more
             data = self._packer.pack(args)
-            lane = self._lanes.ready(len(data), call)
+            lane = self._lanes.ready(data, call)
             if lane is not None:
                 reply = await lane.submit(call, data, None)
                 if isinstance(reply, Exception):
@@ -100,13 +101,13 @@ class MultiplexedPath:
         self._known.learn(script)
         return reply
 
-    async def _exchange(self, data: bytes, count: int | None, call: Exchange) -> Any:
+    async def _exchange(self, data: Packed, count: int | None, call: Exchange) -> Any:
         """Send packed commands; the reply, or the list of replies.
 
         Raises:
             Exception: the reply is an error, or there is none.
         """
-        lane = self._lanes.ready(len(data), call) or await self._lanes.connected(call)
+        lane = self._lanes.ready(data, call) or await self._lanes.connected(call)
         reply = await lane.submit(call, data, count)
         if isinstance(reply, Exception):
             await self._note(reply)

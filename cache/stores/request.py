@@ -8,6 +8,7 @@ from typing import Any
 import redis
 
 from cache.stores.exchange import Exchange
+from cache.stores.packing import Packed
 
 
 class Request:
@@ -25,7 +26,7 @@ class Request:
     __slots__ = ("answer", "before", "call", "count", "data", "replies", "until")
 
     def __init__(
-        self, answer: asyncio.Future[Any], call: Exchange, until: float, data: bytes, count: int | None, before: int
+        self, answer: asyncio.Future[Any], call: Exchange, until: float, data: Packed, count: int | None, before: int
     ) -> None:
         self.answer, self.call, self.until = answer, call, until
         self.data, self.count, self.before = data, count, before
