@@ -19,6 +19,7 @@ import hiredis
 import redis
 
 from cache.errors import StoreError
+from cache.stores.alarm import NEVER, Alarm
 from cache.stores.async_connection import Taken
 from cache.stores.async_packing import is_large
 from cache.stores.exchange import Exchange
@@ -40,8 +41,7 @@ SLICE_BYTES = 1 << 16
 CROWD_BYTES = 1 << 16
 """So many bytes of a reply that is not complete yet: others had better take another way."""
 
-_SOON_S = 0.001
-_NEVER = float("inf")
+_CLOSE_S = 0.0001
 _INCOMPLETE = object()
 
 
@@ -72,10 +72,9 @@ class Lane(asyncio.BufferedProtocol):
         self._outbox: deque[Request] = deque()
         self._rest: deque[memoryview] = deque()
         self._waiting: deque[Request] = deque()
-        # timers are nobody's: they keep no caller's context alive
+        # a write is of many callers: it keeps no one's context alive
         self._context = Context()
-        self._timer: asyncio.TimerHandle | None = None
-        self._alarm_at = _NEVER
+        self._alarm = Alarm(self._deadlines)
         self._heard = self._burst = 0
         self._paused = self._flushing = self._ended = False
         self.crowded, self.open = False, True
@@ -122,8 +121,8 @@ class Lane(asyncio.BufferedProtocol):
         self._outbox.append(request)
         if is_large(data):
             self.crowded = True
-        if until < self._alarm_at - _SOON_S:
-            self._arm(until)
+        if until < self._alarm.at:
+            self._alarm.ring_by(until)
         if not self._flushing:
             if self._waiting or self._burst > 1:
                 self._flush_soon()
@@ -228,8 +227,7 @@ class Lane(asyncio.BufferedProtocol):
         if self._ended:
             return
         self._ended, self.open = True, False
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.stop()
         self._transport.abort()
         head = self._waiting[0] if self._waiting else None
         for request in chain(self._waiting, self._outbox):
@@ -246,20 +244,13 @@ class Lane(asyncio.BufferedProtocol):
         """What callers still wait for."""
         return [request.answer for request in chain(self._waiting, self._outbox) if not request.answer.done()]
 
-    def _arm(self, at: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._alarm_at = at
-        self._timer = self._loop.call_at(at, self._alarm, context=self._context)
-
-    def _alarm(self) -> None:
-        """Tell those whose deadline has passed; a whole one without a byte ends the connection."""
-        self._alarm_at, self._timer = _NEVER, None
-        now, earliest, silent = self._loop.time() + _SOON_S / 10, _NEVER, False
+    def _deadlines(self, now: float) -> float:
+        """Tell those whose deadline has passed; a whole one without a byte ends the connection. The next deadline."""
+        earliest, silent = NEVER, False
         for request in chain(self._waiting, self._outbox):
             if request.answer.done():
                 continue
-            if request.until > now:
+            if request.until > now + _CLOSE_S:
                 earliest = min(earliest, request.until)
                 continue
             # what never went out, behind a large request or in a loop that was held up, proves nothing
@@ -268,8 +259,8 @@ class Lane(asyncio.BufferedProtocol):
             silent = silent or (waited and is_silent(request.call))
         if silent:
             self.end()
-        elif earliest < _NEVER:
-            self._arm(earliest)
+            return NEVER
+        return earliest
 
     def pause_writing(self) -> None:
         """The transport holds more than it likes: wait."""
