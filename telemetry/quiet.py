@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from opentelemetry import context
 
 _PLAIN = "suppress_instrumentation"
-_KEYS = (_PLAIN, getattr(context, "_SUPPRESS_INSTRUMENTATION_KEY", _PLAIN))
+KEYS = (_PLAIN, getattr(context, "_SUPPRESS_INSTRUMENTATION_KEY", _PLAIN))
 """What instrumentations look for before they make a span: the name of old, and the API's key of today."""
 
 
@@ -16,7 +16,7 @@ _KEYS = (_PLAIN, getattr(context, "_SUPPRESS_INSTRUMENTATION_KEY", _PLAIN))
 def unobserved() -> Iterator[None]:
     """No instrumentation that honours the convention makes a span inside this ``with``."""
     quiet = context.get_current()
-    for key in _KEYS:
+    for key in KEYS:
         quiet = context.set_value(key, True, quiet)
     token = context.attach(quiet)
     try:

@@ -19,8 +19,9 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.instrumentation.redis import RedisInstrumentor
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
-from opentelemetry.trace import Span, Status, StatusCode, Tracer, TracerProvider
+from opentelemetry.trace import Span, Tracer, TracerProvider
 
+from telemetry import redis_endings
 from telemetry import redis_words as words
 
 ENTRY_POINTS = (
@@ -38,8 +39,6 @@ ENTRY_POINTS = (
 """What the instrumentation wraps (0.66b2): module, class, method."""
 
 OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
-
-_SCOPE = "opentelemetry.instrumentation.redis"
 
 
 def instrument(tracer_provider: TracerProvider | None = None) -> None:
@@ -104,7 +103,7 @@ class _QuietProvider(TracerProvider):
 
 
 class _QuietTracer(Tracer):
-    """The tracer that the instrumentation is given; ``_fail`` says what there is to say of a failure."""
+    """The tracer that the instrumentation is given; ``_end`` says what there is to say of a failure."""
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
@@ -128,38 +127,32 @@ def _complete(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...],
     try:
         result = wrapped(*args, **kwargs)
     except BaseException as error:
-        _fail(span, error)
+        _end(span, error)
         raise
     if inspect.isawaitable(result):
         return _await(span, result, pipeline=pipeline)
-    return _succeed(span, result, pipeline=pipeline)
+    return _end(span, None, result, pipeline=pipeline)
 
 
 async def _await(span: Span, result: Any, *, pipeline: bool) -> Any:
     try:
         answer = await result
     except BaseException as error:
-        _fail(span, error)
+        _end(span, error)
         raise
-    return _succeed(span, answer, pipeline=pipeline)
+    return _end(span, None, answer, pipeline=pipeline)
 
 
 def _is_redis_span(span: Span) -> bool:
     """True inside a recording span of the instrumentation; never for an application's own span."""
     scope = getattr(span, "instrumentation_scope", None)
-    return scope is not None and scope.name == _SCOPE and span.is_recording() and is_instrumentation_enabled()
+    return (
+        scope is not None and scope.name == redis_endings.SCOPE and span.is_recording() and is_instrumentation_enabled()
+    )
 
 
 def _begin(span: Span, instance: Any, commands: list[tuple[Any, ...]], *, pipeline: bool) -> None:
-    operation = words.pipeline_operation(commands) if pipeline else words.operation(commands[0])
-    attributes: dict[str, str | int] = {
-        "db.system.name": "redis",
-        "db.operation.name": operation,
-        "db.namespace": _database(instance),
-        "db.query.text": words.query_text(commands),
-    }
-    if pipeline and len(commands) != 1:
-        attributes["db.operation.batch.size"] = len(commands)
+    operation, attributes = redis_endings.beginning(commands, _database(instance), pipeline=pipeline)
     span.set_attributes(attributes | _legacy_to_stable(span, attributes["db.query.text"]))
     span.update_name(operation)
 
@@ -178,26 +171,8 @@ def _database(instance: Any) -> str:
     return str(getattr(pool, "connection_kwargs", {}).get("db") or 0)
 
 
-def _succeed(span: Span, result: Any, *, pipeline: bool) -> Any:
-    """A pipeline's reply may hold errors that nobody raised."""
-    if pipeline and isinstance(result, list):
-        failed = next((item for item in result if isinstance(item, Exception)), None)
-        if failed is not None:
-            _describe(span, failed)
+def _end(span: Span, error: BaseException | None, result: Any = None, *, pipeline: bool = False) -> Any:
+    ending = redis_endings.ending(error, result, pipeline=pipeline)
+    if ending is not None:
+        ending.tell(span)
     return result
-
-
-def _fail(span: Span, error: BaseException) -> None:
-    kind = _describe(span, error)
-    # a lost race of WATCH and a cancelled task are no failures of the server
-    if isinstance(error, Exception) and type(error).__name__ != "WatchError":
-        span.set_status(Status(StatusCode.ERROR, kind))
-        span.add_event("exception", {"exception.type": words.class_name(error)})
-
-
-def _describe(span: Span, error: BaseException) -> str:
-    kind, code = words.error_type(error), words.status_code(error)
-    span.set_attribute("error.type", kind)
-    if code:
-        span.set_attribute("db.response.status_code", code)
-    return kind
