@@ -212,9 +212,7 @@ class ComputeScope(SpanScope):
         kit, event = self._kit, self._event
         seconds = max(0.0, kit.monotonic() - self._began)
         failure = failure_of(error)
-        event.compute_s += seconds
-        event.computed.append((seconds, failure))
-        event.failed = event.failed or failure is not None
+        event.computed_in(seconds, failure)
         with self.guarded():
             kit.instruments.computed(kit.ledger.known(event.category), seconds, failure)
         with self.guarded():
@@ -239,7 +237,7 @@ class WaitScope(SpanScope):
         attributes = {schema.CATEGORY: category, schema.FLIGHT_SCOPE: self._scope.value}
         self.start(schema.wait_span(category), attributes, self._leader)
         self._began = self._kit.monotonic()
-        self._event.waits.append(self._scope)
+        self._event.waited(self._scope)
         return self
 
     def __exit__(

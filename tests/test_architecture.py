@@ -28,6 +28,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "telemetry.logs",
         "telemetry.redis_endings",
     ),
+    ("telemetry.buckets",),
+    ("telemetry.accounts",),
     ("telemetry.ledger",),
     ("telemetry.instruments", "telemetry.spans"),
     ("telemetry.scopes",),

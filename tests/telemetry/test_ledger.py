@@ -40,7 +40,7 @@ def test_one_event_is_counted_in_every_table_it_speaks_of() -> None:
     event.wrote(WriteResult.STORED, size=100)
     event.fail(ErrorType.TIMEOUT)
     event.fail(ErrorType.OOM)
-    event.waits.append(FlightScope.PROCESS)
+    event.waited(FlightScope.PROCESS)
     event.compute_s, event.wait_s, event.computed = 0.5, 0.25, [(0.5, None)]
     ledger = Ledger()
     ledger.apply(event, 1.0)

@@ -1,0 +1,178 @@
+"""Where a ledger counts: one account for each category and operation, its label sets resolved beforehand.
+
+An account is added to by the ledger, under its lock; what it holds is moved into figures when somebody reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from telemetry.buckets import Buckets
+from telemetry.events import Lookup, OperationEvent
+from telemetry.figures import Figures
+from telemetry.histogram import Histogram
+from telemetry.schema import (
+    AGE_BUCKETS,
+    COMPUTE_DURATION_METRIC,
+    DURATION_BUCKETS,
+    ENTRY_AGE_METRIC,
+    ENTRY_SIZE_METRIC,
+    OPERATION_DURATION,
+    SIZE_BUCKETS,
+    Metric,
+    operation_span,
+)
+from telemetry.vocabulary import ErrorType, Operation, Outcome, Tier
+
+Ended = tuple[Outcome, Tier | None]
+"""How a whole operation ended: what its duration is counted under."""
+
+Series = tuple[tuple[str | None, ...], Buckets]
+"""A histogram and its labels, in the order of the metric's attributes."""
+
+Ids = tuple[int, int, int]
+"""The sampled span that an operation was done in: time of its end in ns since the epoch, trace id, span id."""
+
+
+class Cell:
+    """How often one label set was looked up, and the durations that it shares with those that end alike."""
+
+    __slots__ = ("durations", "n")
+
+    def __init__(self, durations: Buckets) -> None:
+        self.durations = durations
+        self.n = 0
+
+
+class CategoryAccount:
+    """What is counted by category alone."""
+
+    __slots__ = ("ages", "avoided_s", "bytes_stored", "computations", "name", "overhead_s", "sizes", "timed")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin at nothing."""
+        self.avoided_s = self.overhead_s = 0.0
+        self.timed = False
+        self.bytes_stored = 0
+        self.ages: Buckets | None = None
+        self.sizes: Buckets | None = None
+        self.computations: dict[ErrorType | None, Buckets] = {}
+
+    def age(self, age_s: float, ids: Ids | None) -> None:
+        """Count the age of an entry that was served, seconds."""
+        ages = self.ages
+        if ages is None:
+            ages = self.ages = Buckets(AGE_BUCKETS)
+        where = ages.record(age_s)
+        if ids is not None:
+            ages.exemplars[where] = (age_s, *ids)
+
+    def size(self, size: int, ids: Ids | None) -> None:
+        """Count the size of an entry that was stored, bytes."""
+        if self.sizes is None:
+            self.sizes = Buckets(SIZE_BUCKETS)
+        self.bytes_stored += size
+        where = self.sizes.record(size)
+        if ids is not None:
+            self.sizes.exemplars[where] = (size, *ids)
+
+    def computed(self, seconds: float, failure: ErrorType | None, ids: Ids | None) -> None:
+        """Count a computation, seconds."""
+        buckets = self.computations.get(failure)
+        if buckets is None:
+            buckets = self.computations[failure] = Buckets(DURATION_BUCKETS)
+        where = buckets.record(seconds)
+        if ids is not None:
+            buckets.exemplars[where] = (seconds, *ids)
+
+    def settle(self, figures: Figures) -> None:
+        """Move the sums into ``figures``."""
+        if not self.timed:
+            return
+        name = self.name
+        figures.overhead_s[name] = figures.overhead_s.get(name, 0.0) + self.overhead_s
+        figures.avoided_s[name] = figures.avoided_s.get(name, 0.0) + self.avoided_s
+        if self.bytes_stored:
+            figures.bytes_stored[name] += self.bytes_stored
+        self.overhead_s, self.avoided_s, self.bytes_stored, self.timed = 0.0, 0.0, 0, False
+
+    def histograms(self, figures: Figures) -> None:
+        """Add the histograms to figures that have none of this category yet."""
+        if self.ages is not None:
+            self.ages.add_to(figures.ages.setdefault(self.name, Histogram(AGE_BUCKETS)))
+        if self.sizes is not None:
+            self.sizes.add_to(figures.sizes.setdefault(self.name, Histogram(SIZE_BUCKETS)))
+        for buckets in self.computations.values():
+            buckets.add_to(figures.computations.setdefault(self.name, Histogram(DURATION_BUCKETS)))
+
+    def series(self, metric: Metric) -> Iterator[Series]:
+        """The histograms that are exported under ``metric``."""
+        if metric is COMPUTE_DURATION_METRIC:
+            yield from (((self.name, failure), buckets) for failure, buckets in self.computations.items())
+        found = {ENTRY_AGE_METRIC.name: self.ages, ENTRY_SIZE_METRIC.name: self.sizes}.get(metric.name)
+        if found is not None:
+            yield (self.name,), found
+
+
+class Account:
+    """What is counted of one operation in one category.
+
+    Args:
+        category: as it is counted: a known one, or ``other``.
+    """
+
+    __slots__ = ("category", "cells", "durations", "operation", "span_name")
+
+    def __init__(self, category: CategoryAccount, operation: Operation) -> None:
+        self.category, self.operation = category, operation
+        self.span_name = operation_span(operation, category.name)
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin at nothing."""
+        self.cells: dict[Lookup, Cell] = {}
+        self.durations: dict[Ended, Buckets] = {}
+
+    def cell(self, lookup: Lookup) -> Cell:
+        """Where a lookup that ended so is counted."""
+        made = self.cells[lookup] = Cell(self.ended(lookup[:2]))
+        return made
+
+    def ended(self, ended: Ended) -> Buckets:
+        """The durations of operations that ended so."""
+        found = self.durations.get(ended)
+        if found is None:
+            found = self.durations[ended] = Buckets(DURATION_BUCKETS)
+        return found
+
+    def requests(self, event: OperationEvent) -> Buckets | None:
+        """Count the lookups of an event; gives the durations that the operation's belongs to if there was but one."""
+        cells, cell = self.cells, None
+        for lookup, n in event.lookups.items():
+            cell = cells.get(lookup) or self.cell(lookup)
+            cell.n += n
+        return cell.durations if cell is not None and len(event.lookups) == 1 else None
+
+    def settle(self, figures: Figures) -> None:
+        """Move the counts into ``figures``."""
+        name, operation = self.category.name, self.operation
+        for (outcome, tier, reason), cell in self.cells.items():
+            if cell.n:
+                figures.requests[name, operation, outcome, tier, reason] += cell.n
+                cell.n = 0
+
+    def histograms(self, figures: Figures) -> None:
+        """Add the durations to figures that have none of them yet; they know of no operation and no tier."""
+        for (outcome, _), buckets in self.durations.items():
+            key = self.category.name, outcome
+            buckets.add_to(figures.durations.setdefault(key, Histogram(DURATION_BUCKETS)))
+
+    def series(self, metric: Metric) -> Iterator[Series]:
+        """The histograms that are exported under ``metric``."""
+        if metric is OPERATION_DURATION:
+            name, operation = self.category.name, self.operation
+            yield from (((name, operation, *ended), buckets) for ended, buckets in self.durations.items())
