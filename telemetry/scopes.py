@@ -8,34 +8,76 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from time import time_ns
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from opentelemetry import context, trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanContext, Status, StatusCode, Tracer
+from opentelemetry.trace import (
+    Link,
+    NoOpTracer,
+    ProxyTracer,
+    Span,
+    SpanContext,
+    Status,
+    StatusCode,
+    Tracer,
+)
 from opentelemetry.util.types import AttributeValue
 
 from telemetry import schema, spans, tally
+from telemetry.accounts import Account, Ids
+from telemetry.current import KEY
 from telemetry.events import OperationEvent
 from telemetry.instruments import Instruments
 from telemetry.ledger import Ledger
+from telemetry.light import LightSpan, LightTracer, Told, Undecided, Workshop
 from telemetry.vocabulary import ErrorType, FlightScope
 
 
-@dataclass(slots=True, frozen=True)
 class Kit:
     """What the scopes of one recorder share.
 
     Args:
+        tracer: of the application's provider; one that stands in until a provider is set is followed.
         monotonic: the clock of durations, seconds.
     """
 
-    tracer: Tracer
-    instruments: Instruments
-    ledger: Ledger
-    monotonic: Callable[[], float]
+    __slots__ = ("instruments", "ledger", "light", "monotonic", "pending", "silent", "tracer")
+
+    def __init__(
+        self, tracer: Tracer, instruments: Instruments, ledger: Ledger, monotonic: Callable[[], float]
+    ) -> None:
+        self.tracer, self.instruments, self.ledger, self.monotonic = tracer, instruments, ledger, monotonic
+        self.silent, self.light = True, _NO_WORKSHOP
+        """``silent``: nothing is traced. ``light``: makes spans that cost little, where that can be."""
+        self.pending = True
+        """True while a provider may yet be set."""
+        self.settle()
+
+    def settle(self) -> None:
+        """Find out what records; asked again for each operation as long as that is open."""
+        self.instruments.settle()
+        tracer = self.tracer
+        if isinstance(tracer, ProxyTracer):
+            # the API has no public name for whether a provider is set; asking for it may read the environment
+            if getattr(trace, "_TRACER_PROVIDER", self) is None:
+                return
+            tracer = trace.get_tracer(schema.SCOPE)
+        self.silent = isinstance(tracer, NoOpTracer)
+        if isinstance(tracer, LightTracer):
+            self.light = tracer.workshop
+        self.pending = self.instruments.pending
+
+
+class _NoWorkshop:
+    """Stands where spans are not light."""
+
+    light = False
+
+
+_NO_WORKSHOP: Any = _NoWorkshop()
 
 
 class SpanScope:
@@ -148,45 +190,138 @@ class RefreshScope(SpanScope):
         self.finish(kind)
 
 
+class OperationSpan(LightSpan):
+    """The span of an operation; what it says is made of the event, when the exporter asks."""
+
+    __slots__ = ("account", "event")
+
+    account: Account
+    event: OperationEvent
+
+    def told(self) -> Told:
+        event, category = self.event, self.account.category.name
+        attributes = spans.start_attributes(event, category)
+        if not self.ended_ns:
+            return Told(self.account.span_name, attributes)
+        attributes |= spans.end_attributes(event)
+        return Told(self.account.span_name, attributes, _FAILED if event.failed else None)
+
+
+_FAILED = Status(StatusCode.ERROR)
+
+
 class OperationScope(SpanScope):
     """One operation: span, duration, numbers."""
 
-    __slots__ = ("_began", "_category", "_kit", "event")
+    __slots__ = ("_account", "_began", "_kit", "event")
 
     def __init__(self, kit: Kit, event: OperationEvent) -> None:
-        super().__init__(kit.tracer, kit.ledger)
-        self._kit = kit
-        self._category = kit.ledger.known(event.category)
-        self.event = event
-        self._began = 0.0
+        # not the class above's: this is on the path of every hit
+        self._kit, self.event = kit, event
+        self._account = kit.ledger.account(event.category, event.operation)
+        self._token = None
 
     def __enter__(self) -> OperationEvent:
-        event, category = self.event, self._category
-        self.start(schema.operation_span(event.operation, category), spans.start_attributes(event, category))
-        # inside the span: what an exemplar calls slow, the span calls slow too, and its trace is kept
-        self._began = self._kit.monotonic()
+        kit, event = self._kit, self.event
+        self._began = kit.monotonic()
+        if kit.pending:
+            kit.settle()
+        self.span = trace.INVALID_SPAN
+        if kit.silent:
+            return event
+        if not kit.light.light or not self._start_light(kit.light):
+            self._tracer, self._ledger = kit.tracer, kit.ledger
+            account = self._account
+            self.start(account.span_name, spans.start_attributes(event, account.category.name))
         return event
+
+    def _start_light(self, workshop: Workshop) -> bool:
+        try:
+            variable = workshop.variable
+            current = variable.get()
+            parent = current.get(KEY)
+            ids = workshop.ids(parent)
+            if ids is None:
+                return True
+            if isinstance(ids, tuple):
+                self.span = span = OperationSpan(workshop, ids, parent)
+                span.account, span.event = self._account, self.event
+                attached = Context({**current, KEY: span})
+            else:
+                attached = Context({**current, KEY: ids})
+            self._attached = attached
+            self._token = variable.set(attached)
+        except Undecided:
+            return False
+        except Exception:
+            self.drop()
+        return True
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        kit, event = self._kit, self.event
+        kit, event, span = self._kit, self.event, self.span
         duration_s = kit.monotonic() - self._began
-        kit.ledger.apply(event, duration_s)
+        instruments, ids, end_ns = kit.instruments, None, 0
+        # not isinstance: the spans' classes are abstract, and asking those takes long
+        light: Any = span if type(span) is OperationSpan else None
+        if light is not None:
+            end_ns = time_ns()
+            if instruments.exemplars:
+                ids = (end_ns, light.trace_id, light.span_id)
+        elif instruments.exemplars:
+            ids = self._ids()
+        kit.ledger.apply(event, duration_s, self._account, ids)
         # plain try, not guarded(): this is on the path of every hit
         try:
             tally.add(event)
-            kit.instruments.record(event, self._category, duration_s)
+            if instruments.recorded:
+                instruments.record(event, self._account.category.name, duration_s)
         except Exception:
             self.drop()
+        if light is not None and self._close(light, end_ns, kind):
+            return
         try:
-            if self.span.is_recording():
-                self.span.set_attributes(spans.end_attributes(event))
+            if span.is_recording():
+                span.set_attributes(spans.end_attributes(event))
                 if event.failed:
-                    self.span.set_status(Status(StatusCode.ERROR))
+                    span.set_status(_FAILED)
         except Exception:
             self.drop()
         self.finish(kind)
+
+    def _close(self, span: OperationSpan, end_ns: int, kind: type[BaseException] | None) -> bool:
+        """End a light span; False when it is to be ended the ordinary way."""
+        try:
+            if not span.close(end_ns):
+                return False
+        except Exception:
+            self.drop()
+        token = self._token
+        if token is None:
+            return True
+        self._token = None
+        if kind is not None:
+            _detach(token, self._attached, abandoned=kind is GeneratorExit)
+            return True
+        try:
+            token.var.reset(token)
+        except (ValueError, RuntimeError):
+            return True
+        return True
+
+    def _ids(self) -> Ids | None:
+        """Of a span that is not light, when it is sampled."""
+        try:
+            context = self.span.get_span_context()
+            return (time_ns(), context.trace_id, context.span_id) if context.trace_flags.sampled else None
+        except Exception:
+            self.drop()
+            return None
+
+    def drop(self) -> None:
+        """Count a fault of the telemetry."""
+        self._kit.ledger.drop()
 
 
 class ComputeScope(SpanScope):
@@ -214,7 +349,10 @@ class ComputeScope(SpanScope):
         failure = failure_of(error)
         event.computed_in(seconds, failure)
         with self.guarded():
-            kit.instruments.computed(kit.ledger.known(event.category), seconds, failure)
+            if kit.instruments.recorded:
+                kit.instruments.computed(kit.ledger.known(event.category), seconds, failure)
+            context = self.span.get_span_context()
+            event.compute_span = context.span_id if context.trace_flags.sampled else 0
         with self.guarded():
             if isinstance(error, Exception):
                 mark_failed(self.span, error)

@@ -19,6 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "telemetry.redis_words",
         "telemetry.otel_settings",
         "telemetry.quiet",
+        "telemetry.current",
     ),
     (
         "telemetry.events",
@@ -27,6 +28,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "telemetry.tally",
         "telemetry.logs",
         "telemetry.redis_endings",
+        "telemetry.light",
+        "telemetry.wrapped",
     ),
     ("telemetry.buckets",),
     ("telemetry.accounts",),
@@ -35,6 +38,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("telemetry.scopes",),
     ("telemetry.recorder",),
     ("telemetry.runs", "telemetry.redis", "telemetry.commands"),
+    ("telemetry.workshop", "telemetry.joined"),
+    ("telemetry.light_provider",),
     ("telemetry.provider", "telemetry.testing", "telemetry.exposition"),
     ("telemetry",),
     ("cache.errors", "cache.clock"),
@@ -70,7 +75,13 @@ PURE = frozenset({
 """All that ``cache.core`` may import: nothing that opens, waits or tells the time (paths are only looked at)."""
 
 OWNERS: Mapping[str, tuple[str, ...]] = {
-    "opentelemetry.sdk": ("telemetry.provider", "telemetry.testing"),
+    "opentelemetry.sdk": (
+        "telemetry.provider",
+        "telemetry.testing",
+        "telemetry.workshop",
+        "telemetry.light_provider",
+        "telemetry.joined",
+    ),
     "opentelemetry.exporter": ("telemetry.provider",),
     "opentelemetry.instrumentation": ("telemetry.provider", "telemetry.redis"),
     "prometheus_client": ("telemetry.provider",),

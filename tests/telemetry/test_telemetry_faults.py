@@ -71,7 +71,7 @@ def with_processor(processor: SpanProcessor) -> SDKTracerProvider:
 
 
 def broken_histograms() -> Recorder:
-    recorder = Recorder()
+    recorder = Recorder(meter_provider=SDKMeterProvider(shutdown_on_exit=False))
     for name in ("_duration", "_compute", "_size", "_age"):
         setattr(recorder._kit.instruments, name, Deaf())
     return recorder
