@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from telemetry.buckets import Buckets
+from telemetry.buckets import Buckets, Ids
 from telemetry.events import Lookup, OperationEvent
 from telemetry.figures import Figures
 from telemetry.histogram import Histogram
@@ -30,18 +30,25 @@ Ended = tuple[Outcome, Tier | None]
 Series = tuple[tuple[str | None, ...], Buckets]
 """A histogram and its labels, in the order of the metric's attributes."""
 
-Ids = tuple[int, int, int]
-"""The sampled span that an operation was done in: time of its end in ns since the epoch, trace id, span id."""
+Waiting = tuple[float, float, float, Ids | None]
+"""A lookup that was served and nothing else: its duration, the entry's age (or ``NO_AGE``), the seconds it avoided."""
+
+NO_AGE = -1.0
 
 
 class Cell:
-    """How often one label set was looked up, and the durations that it shares with those that end alike."""
+    """How often one label set was looked up, and the durations that it shares with those that end alike.
 
-    __slots__ = ("durations", "n")
+    Args:
+        waiting: operations of one such lookup that are yet to be added; appended to by any thread without a lock.
+    """
+
+    __slots__ = ("durations", "n", "waiting")
 
     def __init__(self, durations: Buckets) -> None:
         self.durations = durations
         self.n = 0
+        self.waiting: list[Waiting] = []
 
 
 class CategoryAccount:
@@ -156,6 +163,42 @@ class Account:
             cell = cells.get(lookup) or self.cell(lookup)
             cell.n += n
         return cell.durations if cell is not None and len(event.lookups) == 1 else None
+
+    def add_waiting(self) -> int:
+        """Add what waits; gives how many operations could not be added as they should."""
+        return sum(self.add_cell(cell) for cell in tuple(self.cells.values()) if cell.waiting)
+
+    def add_cell(self, cell: Cell) -> int:
+        """Add what waits in one cell, all at once."""
+        n = len(cell.waiting)
+        part = cell.waiting[:n]
+        # others may append meanwhile, behind these
+        del cell.waiting[:n]
+        cell.n += n
+        if self._added(cell, part):
+            return 0
+        return sum(not self._added(cell, [one]) for one in part)
+
+    def _added(self, cell: Cell, part: list[Waiting]) -> bool:
+        """True when all of them are added; otherwise none is."""
+        if not part:
+            return True
+        category = self.category
+        try:
+            durations, ages, avoided, ids = zip(*part, strict=True)
+            aged = [(age_s, span) for age_s, span in zip(ages, ids, strict=True) if age_s >= 0.0]
+            overhead_s, avoided_s = sum(durations), sum(avoided)
+            cell.durations.record_all(durations, ids)
+        except Exception:
+            return False
+        category.timed = True
+        category.overhead_s += overhead_s
+        category.avoided_s += avoided_s
+        if aged:
+            if category.ages is None:
+                category.ages = Buckets(AGE_BUCKETS)
+            category.ages.record_all([age_s for age_s, _ in aged], [span for _, span in aged])
+        return True
 
     def settle(self, figures: Figures) -> None:
         """Move the counts into ``figures``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from telemetry.vocabulary import (
     BreakerState,
@@ -25,6 +25,29 @@ Lookup = tuple[Outcome, Tier | None, MissReason | None]
 _NO_TABLE: Any = MappingProxyType({})
 _NO_LIST: Any = ()
 
+V = TypeVar("V")
+
+
+class _Rest(Generic[V]):
+    """A field that a hit has not: its value is kept among the rest, so that one look tells that there is none."""
+
+    __slots__ = ("_empty", "_name")
+
+    def __init__(self, empty: V) -> None:
+        self._empty = empty
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, event: OperationEvent | None, owner: type) -> V:
+        found: V = self._empty if event is None else event.rest.get(self._name, self._empty)
+        return found
+
+    def __set__(self, event: OperationEvent, value: V) -> None:
+        if not event.rest:
+            event.rest = {}
+        event.rest[self._name] = value
+
 
 class OperationEvent:
     """What happened in one operation.
@@ -41,24 +64,26 @@ class OperationEvent:
     """
 
     lookups: dict[Lookup, int] = _NO_TABLE
-    error: ErrorType | None = None
-    writes: dict[WriteResult, int] = _NO_TABLE
-    deletes: int = 0
-    invalidations: int = 0
-    trigger: Trigger | None = None
-    avoided_s: float = 0.0
-    compute_s: float = 0.0
-    wait_s: float = 0.0
-    computed: list[tuple[float, ErrorType | None]] = _NO_LIST
     ages_s: list[float] = _NO_LIST
-    sizes: list[int] = _NO_LIST
-    waits: list[FlightScope] = _NO_LIST
+    avoided_s: float = 0.0
     ttl_s: float | None = None
     breaker: BreakerState | None = None
+    trigger: Trigger | None = None
     failed: bool = False
     """True when the caller's computation raised: the only thing that makes a span's status ERROR."""
     compute_span: int = 0
     """Id of the span of the last computation, for exemplars; 0 when it is not sampled."""
+    rest: dict[str, Any] = _NO_TABLE
+    """The fields below that were set: what else there is to count than lookups that were served."""
+    error = _Rest[ErrorType | None](None)
+    writes = _Rest[dict[WriteResult, int]](_NO_TABLE)
+    deletes = _Rest(0)
+    invalidations = _Rest(0)
+    compute_s = _Rest(0.0)
+    wait_s = _Rest(0.0)
+    computed = _Rest[list[tuple[float, ErrorType | None]]](_NO_LIST)
+    sizes = _Rest[list[int]](_NO_LIST)
+    waits = _Rest[list[FlightScope]](_NO_LIST)
 
     def __init__(
         self,
@@ -73,9 +98,10 @@ class OperationEvent:
         self.digest = digest
         self.batch_size = batch_size
         if said:
-            if unknown := said.keys() - OperationEvent.__annotations__.keys():
-                raise TypeError(f"an operation's event has no {min(unknown)!r}")
-            vars(self).update(said)
+            for name, value in said.items():
+                if not hasattr(OperationEvent, name):
+                    raise TypeError(f"an operation's event has no {name!r}")
+                setattr(self, name, value)
 
     def __repr__(self) -> str:
         return f"OperationEvent({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"

@@ -1,9 +1,11 @@
 """The ledger: every event is added here once, under one lock; every road out reads it.
 
 Counters of the metrics, the JSON and the exposition are views of these numbers, so they agree
-because there is nothing else to read. An operation never waits for the lock: when somebody holds it
-(a reader, another thread, or this one, whose garbage collector closed an abandoned operation in the
-middle of an addition), the event goes into an inbox that is emptied before anything is read.
+because there is nothing else to read. An operation never waits for the lock. One lookup and nothing
+else, which is what a hit is, is put down as a few numbers and added with others of its kind, before
+anything is read at the latest. Other events are added at once, or when somebody holds the lock (a
+reader, another thread, or this one, whose garbage collector closed an abandoned operation in the
+middle of an addition) go into an inbox that is emptied before anything is read.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
-from telemetry.accounts import Account, CategoryAccount, Ids, Series
+from telemetry.accounts import NO_AGE, Account, CategoryAccount, Cell, Series
+from telemetry.buckets import Ids
 from telemetry.events import OperationEvent
 from telemetry.figures import Figures
 from telemetry.schema import Metric
@@ -35,6 +38,9 @@ from telemetry.vocabulary import (
 
 MAX_STORES = 16
 """How many stores' breakers are told apart; the others share the name ``other``."""
+
+MOST_WAITING = 128
+"""Operations of one label set that are added together, by the last of them: less than one in a hundred waits for it."""
 
 Entry = tuple[OperationEvent, float | None, Account, Ids | None] | None
 """What waits to be added; None is something that was dropped."""
@@ -132,6 +138,18 @@ class Ledger:
         """
         if account is None:
             account = self.account(event.category, event.operation)
+        lookups = event.lookups
+        if len(lookups) == 1 and not event.rest:
+            ((lookup, n),) = lookups.items()
+            cell = account.cells.get(lookup)
+            if cell is not None and n == 1:
+                ages, waiting = event.ages_s, cell.waiting
+                if duration_s < 0.0:
+                    duration_s = 0.0
+                waiting.append((duration_s, ages[0] if ages else NO_AGE, event.avoided_s, ids))
+                if len(waiting) >= MOST_WAITING:
+                    self._add_waiting(account, cell)
+                return
         lock = self._lock
         if not lock.acquire(False):
             self._inbox.append((event, duration_s, account, ids))
@@ -150,6 +168,17 @@ class Ledger:
                 self._busy = False
         finally:
             lock.release()
+
+    def _add_waiting(self, account: Account, cell: Cell) -> None:
+        """Add what waits in a cell, unless somebody holds the lock, who adds it or leaves it to the next."""
+        if self._lock.acquire(False):
+            busy, self._busy = self._busy, True
+            try:
+                if not busy:
+                    self._figures.dropped += account.add_cell(cell)
+            finally:
+                self._busy = busy
+                self._lock.release()
 
     def count(self, event: OperationEvent) -> None:
         """Add figures that an application counted by itself: no duration, no overhead."""
@@ -268,8 +297,15 @@ class Ledger:
             busy, self._busy = self._busy, True
             try:
                 if not busy:
-                    for part in self._parts():
-                        part.settle(self._figures)
+                    self._settle()
                 yield
             finally:
                 self._busy = busy
+
+    def _settle(self) -> None:
+        """Bring the figures up to date."""
+        figures = self._figures
+        for account in tuple(self._accounts.values()):
+            figures.dropped += account.add_waiting()
+        for part in self._parts():
+            part.settle(figures)

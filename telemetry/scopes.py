@@ -27,7 +27,8 @@ from opentelemetry.trace import (
 from opentelemetry.util.types import AttributeValue
 
 from telemetry import schema, spans, tally
-from telemetry.accounts import Account, Ids
+from telemetry.accounts import Account
+from telemetry.buckets import Ids
 from telemetry.current import KEY
 from telemetry.events import OperationEvent
 from telemetry.instruments import Instruments

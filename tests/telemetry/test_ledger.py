@@ -144,9 +144,9 @@ def test_an_event_that_arrives_while_this_thread_is_adding_another_is_counted() 
             return other + int(self)
 
     event = hit()
-    event.lookups = dict.fromkeys(event.lookups, Interrupting(1))
+    event.lookups = dict.fromkeys(event.lookups, Interrupting(2))
     ledger.apply(event, 0.0)
-    assert ledger.figures().requests.total() == 2
+    assert ledger.figures().requests.total() == 3
 
 
 def test_an_event_that_cannot_be_added_is_dropped_and_counted() -> None:
