@@ -196,7 +196,8 @@ class Account:
         category.avoided_s += avoided_s
         if aged:
             if category.ages is None:
-                category.ages = Buckets(AGE_BUCKETS)
+                # the first of these was measured some time ago
+                category.ages = Buckets(AGE_BUCKETS, cell.durations.start_ns)
             category.ages.record_all([age_s for age_s, _ in aged], [span for _, span in aged])
         return True
 
@@ -210,7 +211,7 @@ class Account:
 
     def histograms(self, figures: Figures) -> None:
         """Add the durations to figures that have none of them yet; they know of no operation and no tier."""
-        for (outcome, _), buckets in self.durations.items():
+        for (outcome, _), buckets in self._timed():
             key = self.category.name, outcome
             buckets.add_to(figures.durations.setdefault(key, Histogram(DURATION_BUCKETS)))
 
@@ -218,4 +219,8 @@ class Account:
         """The histograms that are exported under ``metric``."""
         if metric is OPERATION_DURATION:
             name, operation = self.category.name, self.operation
-            yield from (((name, operation, *ended), buckets) for ended, buckets in self.durations.items())
+            yield from (((name, operation, *ended), buckets) for ended, buckets in self._timed())
+
+    def _timed(self) -> Iterator[tuple[Ended, Buckets]]:
+        """Those that operations ended in; a lookup of a batch may end in another way than the batch."""
+        return ((ended, buckets) for ended, buckets in self.durations.items() if buckets.count)

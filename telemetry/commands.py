@@ -118,9 +118,9 @@ class _Spans:
         if not isinstance(ids, tuple):
             return None
         span = LightCommand(workshop, ids, parent, _CLIENT)
-        span.begun, span.ending, span.pipeline, span.dropped = (
-            self._begun(commands, pipeline), None, pipeline, self._dropped
-        )  # fmt: skip
+        span.begun, span.dropped = self._begun(commands, pipeline), self._dropped
+        if pipeline:
+            span.pipeline = True
         return span
 
     def _look(self, entry: Any, pipeline: bool) -> None:
@@ -170,11 +170,9 @@ class _Spans:
 class LightCommand(LightSpan):
     """The light span of a command."""
 
-    __slots__ = ("begun", "dropped", "ending", "pipeline")
-
     begun: Told
-    ending: Ending | None
-    pipeline: bool
+    ending: Ending | None = None
+    pipeline = False
     dropped: Callable[[], None]
 
     def told(self) -> Told:

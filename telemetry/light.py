@@ -7,10 +7,10 @@ OpenTelemetry API only; who makes real spans is handed in.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from time import time_ns
 from types import TracebackType
 from typing import Any, Protocol, cast
 
@@ -30,6 +30,8 @@ from opentelemetry.trace import (
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from telemetry.current import KEY
+
+_INTERNAL = SpanKind.INTERNAL
 
 Ids = tuple[int, int, int, TraceState | None]
 """Of a sampled span: trace id, span id, flags and state."""
@@ -90,21 +92,6 @@ class LightSpan(Span):
         parent: the span that was current before; None, or one that is not valid, for a root.
     """
 
-    __slots__ = (
-        "_context",
-        "_real",
-        "_workshop",
-        "ended_ns",
-        "flags",
-        "kind",
-        "links",
-        "parent_span",
-        "span_id",
-        "started_ns",
-        "state",
-        "trace_id",
-    )
-
     light = True
     """What tells it from other spans; it is sampled."""
 
@@ -116,13 +103,19 @@ class LightSpan(Span):
         kind: SpanKind = SpanKind.INTERNAL,
         links: Sequence[Link] = (),
     ) -> None:
-        self._workshop = workshop
-        self.trace_id, self.span_id, self.flags, self.state = ids
-        self.parent_span, self.kind, self.links = parent, kind, links
-        self._context: SpanContext | None = None
-        self._real: Span | None = None
-        self.ended_ns = 0
-        self.started_ns = time.time_ns()
+        self._workshop, self.ids, self.parent_span = workshop, ids, parent
+        if kind is not _INTERNAL:
+            self.kind = kind
+        if links:
+            self.links = links
+        self.started_ns = time_ns()
+
+    # in front of __getattr__, and values until somebody sets others
+    kind = SpanKind.INTERNAL
+    links: Sequence[Link] = ()
+    ended_ns = 0
+    _context: SpanContext | None = None
+    _real: Span | None = None
 
     def told(self) -> Told:
         """What it says now: while it goes on what was known at its start, afterwards all."""
@@ -156,7 +149,8 @@ class LightSpan(Span):
     def get_span_context(self) -> SpanContext:
         made = self._context
         if made is None:
-            made = self._context = SpanContext(self.trace_id, self.span_id, False, TraceFlags(self.flags), self.state)
+            trace_id, span_id, flags, state = self.ids
+            made = self._context = SpanContext(trace_id, span_id, False, TraceFlags(flags), state)
         return made
 
     @property
@@ -168,7 +162,7 @@ class LightSpan(Span):
         return not self.ended_ns if self._real is None else self._real.is_recording()
 
     def end(self, end_time: int | None = None) -> None:
-        if not self.close(time.time_ns() if end_time is None else end_time):
+        if not self.close(time_ns() if end_time is None else end_time):
             self.real().end(end_time)
 
     def set_attributes(self, attributes: Mapping[str, AttributeValue]) -> None:
@@ -210,8 +204,6 @@ class LightSpan(Span):
 
 class PlainSpan(LightSpan):
     """A light span whose name and attributes are known at its start."""
-
-    __slots__ = ("_told",)
 
     _told: Told
 

@@ -142,14 +142,14 @@ def _counted(meter_provider: MeterProvider) -> SpanCounts:
     }
 
     def hand_over(_: CallbackOptions) -> Iterable[Observation]:
-        going = -counts.ended.taken()
+        ended, begun = counts.ended.taken(), 0
         for (origin, sampled), count in counts.started.items():
             if new := count.taken():
                 labels = {OTEL_SPAN_PARENT_ORIGIN: origin, OTEL_SPAN_SAMPLING_RESULT: results[sampled]}
                 started.add(new, labels)
-                going += new if sampled else 0
-        if going:
-            live.add(going, {OTEL_SPAN_SAMPLING_RESULT: results[True]})
+                begun += new if sampled else 0
+        if begun or ended:
+            live.add(begun - ended, {OTEL_SPAN_SAMPLING_RESULT: results[True]})
         return ()
 
     # it has no points and so is never exported: its callback runs before counters are read

@@ -194,8 +194,6 @@ class RefreshScope(SpanScope):
 class OperationSpan(LightSpan):
     """The span of an operation; what it says is made of the event, when the exporter asks."""
 
-    __slots__ = ("account", "event")
-
     account: Account
     event: OperationEvent
 
@@ -269,7 +267,7 @@ class OperationScope(SpanScope):
         if light is not None:
             end_ns = time_ns()
             if instruments.exemplars:
-                ids = (end_ns, light.trace_id, light.span_id)
+                ids = (end_ns, *light.ids[:2])
         elif instruments.exemplars:
             ids = self._ids()
         kit.ledger.apply(event, duration_s, self._account, ids)

@@ -103,6 +103,7 @@ class SpanWorkshop:
         self._follows, self._decides = _rules(tracer.sampler)
         # reentrant: a processor may look at another span when one starts
         self._lock = threading.RLock()
+        self._new_id = tracer.id_generator.generate_span_id
         self._local = counts.started["local", True].add if counts is not None else int
 
     def ids(self, parent: Any) -> Ids | NonRecordingSpan | None:
@@ -110,7 +111,8 @@ class SpanWorkshop:
         # not isinstance: the spans' classes are abstract, and asking those takes long
         if self._follows and getattr(parent, "light", False) and self._tracer.sampler is self._sampler:
             self._local()
-            return parent.trace_id, self._tracer.id_generator.generate_span_id(), parent.flags, parent.state
+            trace_id, _, flags, state = parent.ids
+            return trace_id, self._new_id(), flags, state
         return self._ids(parent)
 
     def _ids(self, parent: Any) -> Ids | NonRecordingSpan | None:
@@ -131,7 +133,7 @@ class SpanWorkshop:
                 self._started(origin, False)
                 return None
         self._started(origin, sampled)
-        span_id = generator.generate_span_id()
+        span_id = self._new_id()
         if sampled:
             return trace_id, span_id, random | SAMPLED, state
         return NonRecordingSpan(SpanContext(trace_id, span_id, False, TraceFlags(random), state))
