@@ -165,7 +165,8 @@ def setup(
     if isinstance(earlier, Telemetry):
         return earlier
     telemetry = _install(settings)
-    redis_instrumentation.instrument(telemetry.tracer_provider)
+    if settings.redis:
+        redis_instrumentation.instrument(telemetry.tracer_provider)
     _watch_pools()
     return telemetry
 
