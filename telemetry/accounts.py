@@ -34,6 +34,7 @@ Waiting = tuple[float, float, float, Ids | None]
 """A lookup that was served and nothing else: its duration, the entry's age (or ``NO_AGE``), the seconds it avoided."""
 
 NO_AGE = -1.0
+_NO_LOOKUP: Ended = (Outcome.OK, None)
 
 
 class Cell:
@@ -158,6 +159,8 @@ class Account:
 
     def requests(self, event: OperationEvent) -> Buckets | None:
         """Count the lookups of an event; gives the durations that the operation's belongs to if there was but one."""
+        if not event.lookups:
+            return self.ended(_NO_LOOKUP)
         cells, cell = self.cells, None
         for lookup, n in event.lookups.items():
             cell = cells.get(lookup) or self.cell(lookup)
@@ -186,7 +189,10 @@ class Account:
         category = self.category
         try:
             durations, ages, avoided, ids = zip(*part, strict=True)
-            aged = [(age_s, span) for age_s, span in zip(ages, ids, strict=True) if age_s >= 0.0]
+            aged = ids
+            if min(ages) < 0.0:
+                aged = tuple(span for age_s, span in zip(ages, ids, strict=True) if age_s >= 0.0)
+                ages = tuple(age_s for age_s in ages if age_s >= 0.0)
             overhead_s, avoided_s = sum(durations), sum(avoided)
             cell.durations.record_all(durations, ids)
         except Exception:
@@ -194,11 +200,11 @@ class Account:
         category.timed = True
         category.overhead_s += overhead_s
         category.avoided_s += avoided_s
-        if aged:
+        if ages:
             if category.ages is None:
                 # the first of these was measured some time ago
                 category.ages = Buckets(AGE_BUCKETS, cell.durations.start_ns)
-            category.ages.record_all([age_s for age_s, _ in aged], [span for _, span in aged])
+            category.ages.record_all(ages, aged)
         return True
 
     def settle(self, figures: Figures) -> None:

@@ -65,9 +65,10 @@ class Buckets:
             self.counts[where] += n
         self.total += total
         self.least, self.greatest = min(self.least, least), max(self.greatest, greatest)
-        for where, value, span in zip(found, values, ids, strict=True):
-            if span is not None:
-                self.exemplars[where] = (value, *span)
+        if any(ids):
+            spans = zip(found, values, ids, strict=True)
+            # the last of each bucket stays
+            self.exemplars |= {where: (value, *span) for where, value, span in spans if span is not None}
 
     @property
     def count(self) -> int:

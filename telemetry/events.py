@@ -126,20 +126,22 @@ class OperationEvent:
             return
         if outcome is _HIT or outcome is _STALE:
             key: Lookup = (outcome, tier, None)
-            if cost_s:
-                self.avoided_s += cost_s
-            if age_s is not None:
-                if self.ages_s:
-                    self.ages_s.append(age_s)
-                else:
-                    self.ages_s = [age_s]
         else:
-            key = (outcome, None, reason if outcome is _MISS else None)
+            key, age_s, cost_s = (outcome, None, reason if outcome is _MISS else None), None, 0.0
         lookups = self.lookups
         if lookups:
             lookups[key] = lookups.get(key, 0) + n
-        else:
-            self.lookups = {key: n}
+            self.avoided_s += cost_s
+            if age_s is not None:
+                self.ages_s = self.ages_s or []
+                self.ages_s.append(age_s)
+            return
+        # the first one sets what a hit has, and looks at nothing
+        self.lookups = {key: n}
+        if cost_s:
+            self.avoided_s = cost_s
+        if age_s is not None:
+            self.ages_s = [age_s]
 
     def fail(self, kind: ErrorType) -> None:
         """Say what was wrong with the store; an operation has at most one error, the first."""

@@ -81,9 +81,13 @@ class Instruments:
         """True while instruments stand in for those of a provider that nobody has set yet."""
         self.settle()
 
+    def waits(self) -> bool:
+        """True while there is no provider yet."""
+        return _real(self._age) is None
+
     def settle(self) -> None:
         """Find out what takes the histograms."""
-        if not self.pending or _real(self._age) is None:
+        if not self.pending or self.waits():
             return
         self.pending = False
         for made, metric in zip(map(_real, self._made), _HISTOGRAMS, strict=True):

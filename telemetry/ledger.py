@@ -212,7 +212,8 @@ class Ledger:
 
     def _add(self, event: OperationEvent, duration_s: float | None, account: Account, ids: Ids | None) -> None:
         durations = account.requests(event)
-        if event.writes or event.deletes or event.invalidations or event.waits or event.error is not None:
+        rest = event.rest
+        if rest:
             self._add_rest(event, account)
         if duration_s is None:
             return
@@ -220,7 +221,7 @@ class Ledger:
             duration_s = 0.0
         category = account.category
         category.timed = True
-        overhead_s = duration_s - event.compute_s - event.wait_s
+        overhead_s = duration_s - event.compute_s - event.wait_s if rest else duration_s
         if overhead_s > 0.0:
             category.overhead_s += overhead_s
         category.avoided_s += event.avoided_s
@@ -231,11 +232,8 @@ class Ledger:
             durations.exemplars[where] = (duration_s, *ids)
         for age_s in event.ages_s:
             category.age(age_s, ids)
-        for size in event.sizes:
-            category.size(size, ids)
-        for seconds, failure in event.computed:
-            within = ids if ids is None or not event.compute_span else (*ids[:2], event.compute_span)
-            category.computed(seconds, failure, within)
+        if rest:
+            _measure_rest(event, category, ids)
 
     def _add_rest(self, event: OperationEvent, account: Account) -> None:
         """What a hit has none of."""
@@ -309,3 +307,12 @@ class Ledger:
             figures.dropped += account.add_waiting()
         for part in self._parts():
             part.settle(figures)
+
+
+def _measure_rest(event: OperationEvent, category: CategoryAccount, ids: Ids | None) -> None:
+    """The histograms that a hit has no part in."""
+    for size in event.sizes:
+        category.size(size, ids)
+    for seconds, failure in event.computed:
+        within = ids if ids is None or not event.compute_span else (*ids[:2], event.compute_span)
+        category.computed(seconds, failure, within)

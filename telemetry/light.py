@@ -7,7 +7,7 @@ OpenTelemetry API only; who makes real spans is handed in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from time import time_ns
@@ -76,8 +76,11 @@ class Workshop(Protocol):
     def readable(self, span: LightSpan) -> Any:
         """What exporters are given of one that has ended."""
 
-    def ended(self, span: LightSpan) -> None:
-        """Hand it to the exporters."""
+    emit: Callable[[LightSpan], None]
+    """Hands one that has ended to the exporters."""
+
+    ended: Callable[[], object]
+    """Counts one that has ended."""
 
 
 class Undecided(Exception):
@@ -123,10 +126,12 @@ class LightSpan(Span):
 
     def close(self, end_ns: int) -> bool:
         """End it the cheap way; False when it has to be ended as a real span."""
-        if self._real is not None or self.ended_ns or not self._workshop.light:
+        workshop = self._workshop
+        if self._real is not None or self.ended_ns or not workshop.light:
             return False
         self.ended_ns = end_ns
-        self._workshop.ended(self)
+        workshop.emit(self)
+        workshop.ended()
         return True
 
     def real(self) -> Span:

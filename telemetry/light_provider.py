@@ -72,6 +72,8 @@ class LightProvider(TracerProvider):
         # the processor's public method asks each span for its context, which a light one would have to make
         waiting = getattr(processor, "_batch_processor", None)
         self._emitters.append(waiting.emit if waiting is not None else processor.on_end)
+        for tracer in self._light.values():
+            tracer.workshop.emit = self._emitter()
 
     def add_span_processor(self, span_processor: SpanProcessor) -> None:
         """Show real spans to a processor from their start; spans are light no longer."""
@@ -94,10 +96,13 @@ class LightProvider(TracerProvider):
             return made
         found = self._light.get(scope)
         if found is None:
-            workshop = SpanWorkshop(made, scope, self._limits, self._variable, self._counts, self._emit)
+            workshop = SpanWorkshop(made, scope, self._limits, self._variable, self._counts, self._emitter())
             workshop.light = not self._seen
             found = self._light.setdefault(scope, LightTracer(made, workshop))
         return found
+
+    def _emitter(self) -> Callable[[LightSpan], None]:
+        return self._emitters[0] if len(self._emitters) == 1 else self._emit
 
     def _emit(self, span: LightSpan) -> None:
         for emit in self._emitters:

@@ -7,7 +7,7 @@ processor or exporter leaves them: it is counted as dropped.
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from time import time_ns
 from types import TracebackType
 from typing import Any, Self
@@ -34,6 +34,7 @@ from telemetry.events import OperationEvent
 from telemetry.instruments import Instruments
 from telemetry.ledger import Ledger
 from telemetry.light import LightSpan, LightTracer, Told, Undecided, Workshop
+from telemetry.tally import Tally
 from telemetry.vocabulary import ErrorType, FlightScope
 
 
@@ -59,12 +60,15 @@ class Kit:
 
     def settle(self) -> None:
         """Find out what records; asked again for each operation as long as that is open."""
-        self.instruments.settle()
         tracer = self.tracer
+        # the API has no public name for whether a provider is set; asking for it may read the environment
+        unset = isinstance(tracer, ProxyTracer) and getattr(trace, "_TRACER_PROVIDER", self) is None
+        if unset and self.instruments.waits():
+            return
+        self.instruments.settle()
+        if unset:
+            return
         if isinstance(tracer, ProxyTracer):
-            # the API has no public name for whether a provider is set; asking for it may read the environment
-            if getattr(trace, "_TRACER_PROVIDER", self) is None:
-                return
             tracer = trace.get_tracer(schema.SCOPE)
         self.silent = isinstance(tracer, NoOpTracer)
         if isinstance(tracer, LightTracer):
@@ -207,6 +211,7 @@ class OperationSpan(LightSpan):
 
 
 _FAILED = Status(StatusCode.ERROR)
+_UNTRACED = trace.INVALID_SPAN
 
 
 class OperationScope(SpanScope):
@@ -225,7 +230,7 @@ class OperationScope(SpanScope):
         self._began = kit.monotonic()
         if kit.pending:
             kit.settle()
-        self.span = trace.INVALID_SPAN
+        self.span = _UNTRACED
         if kit.silent:
             return event
         if not kit.light.light or not self._start_light(kit.light):
@@ -261,53 +266,61 @@ class OperationScope(SpanScope):
     ) -> None:
         kit, event, span = self._kit, self.event, self.span
         duration_s = kit.monotonic() - self._began
-        instruments, ids, end_ns = kit.instruments, None, 0
-        # not isinstance: the spans' classes are abstract, and asking those takes long
-        light: Any = span if type(span) is OperationSpan else None
-        if light is not None:
-            end_ns = time_ns()
-            if instruments.exemplars:
-                ids = (end_ns, *light.ids[:2])
-        elif instruments.exemplars:
-            ids = self._ids()
+        instruments, ids, end_ns, light = kit.instruments, None, 0, None
+        if span is not _UNTRACED:
+            # not isinstance: the spans' classes are abstract, and asking those takes long
+            if type(span) is OperationSpan:
+                light, end_ns = span, time_ns()
+                if instruments.exemplars:
+                    ids = (end_ns, *light.ids[:2])
+            elif instruments.exemplars:
+                ids = self._ids()
         kit.ledger.apply(event, duration_s, self._account, ids)
-        # plain try, not guarded(): this is on the path of every hit
-        try:
-            tally.add(event)
-            if instruments.recorded:
-                instruments.record(event, self._account.category.name, duration_s)
-        except Exception:
-            self.drop()
-        if light is not None and self._close(light, end_ns, kind):
+        runs = tally.running()
+        if runs or instruments.recorded:
+            self._record(duration_s, runs)
+        if span is not _UNTRACED and (light is None or not self._closed(light, end_ns)):
+            self._end_real(span, kind)
+            return
+        token, self._token = self._token, None
+        if token is None:
+            return
+        if kind is not None or light is None:
+            _detach(token, self._attached, abandoned=kind is GeneratorExit)
             return
         try:
+            token.var.reset(token)
+        except (ValueError, RuntimeError):
+            # another context than the one it was taken in
+            return
+
+    def _record(self, duration_s: float, runs: Iterable[Tally]) -> None:
+        """Tell those who do not read the ledger."""
+        try:
+            for sums in runs:
+                sums.add(self.event)
+            if self._kit.instruments.recorded:
+                self._kit.instruments.record(self.event, self._account.category.name, duration_s)
+        except Exception:
+            self.drop()
+
+    def _end_real(self, span: Span, kind: type[BaseException] | None) -> None:
+        try:
             if span.is_recording():
-                span.set_attributes(spans.end_attributes(event))
-                if event.failed:
+                span.set_attributes(spans.end_attributes(self.event))
+                if self.event.failed:
                     span.set_status(_FAILED)
         except Exception:
             self.drop()
         self.finish(kind)
 
-    def _close(self, span: OperationSpan, end_ns: int, kind: type[BaseException] | None) -> bool:
+    def _closed(self, span: OperationSpan, end_ns: int) -> bool:
         """End a light span; False when it is to be ended the ordinary way."""
         try:
-            if not span.close(end_ns):
-                return False
+            return span.close(end_ns)
         except Exception:
             self.drop()
-        token = self._token
-        if token is None:
             return True
-        self._token = None
-        if kind is not None:
-            _detach(token, self._attached, abandoned=kind is GeneratorExit)
-            return True
-        try:
-            token.var.reset(token)
-        except (ValueError, RuntimeError):
-            return True
-        return True
 
     def _ids(self) -> Ids | None:
         """Of a span that is not light, when it is sampled."""

@@ -98,30 +98,46 @@ class SpanWorkshop:
     ) -> None:
         self.light = True
         self.variable = variable
-        self._tracer, self._scope, self._limits, self._counts, self._emit = tracer, scope, limits, counts, emit
+        self._tracer, self._scope, self._limits, self._counts, self.emit = tracer, scope, limits, counts, emit
         self._sampler = tracer.sampler
         self._follows, self._decides = _rules(tracer.sampler)
         # reentrant: a processor may look at another span when one starts
         self._lock = threading.RLock()
-        self._new_id = tracer.id_generator.generate_span_id
-        self._local = counts.started["local", True].add if counts is not None else int
+        self._begins = self._decides is _always
+        self._root_flags = SAMPLED | (RANDOM if tracer.id_generator.is_trace_id_random() else 0)
+        self._new_id, self._new_trace = tracer.id_generator.generate_span_id, tracer.id_generator.generate_trace_id
+        self.ended: Callable[[], object] = counts.ended.add if counts is not None else int
+        self._local: Callable[[], object] = counts.started["local", True].add if counts is not None else int
+        self._root: Callable[[], object] = counts.started["none", True].add if counts is not None else int
+        self._still: Callable[[], object] = counts.started["local", False].add if counts is not None else int
 
     def ids(self, parent: Any) -> Ids | NonRecordingSpan | None:
         """Decide on a new span and count it; see ``light.Workshop``."""
+        if self._tracer.sampler is not self._sampler:
+            raise Undecided
+        if parent is None and self._begins:
+            self._root()
+            return self._new_trace(), self._new_id(), self._root_flags, None
         # not isinstance: the spans' classes are abstract, and asking those takes long
-        if self._follows and getattr(parent, "light", False) and self._tracer.sampler is self._sampler:
+        if self._follows and getattr(parent, "light", False):
             self._local()
             trace_id, _, flags, state = parent.ids
             return trace_id, self._new_id(), flags, state
+        if self._follows and type(parent) is NonRecordingSpan:
+            _, _, remote, flags, _, valid = parent.get_span_context()
+            if valid and not remote and not flags & SAMPLED:
+                # what is current stays so: it records nothing, as this one would
+                self._still()
+                return None
         return self._ids(parent)
 
     def _ids(self, parent: Any) -> Ids | NonRecordingSpan | None:
-        if self._decides is None or self._tracer.sampler is not self._sampler:
+        if self._decides is None:
             raise Undecided
         above: SpanContext | None = parent.get_span_context() if parent is not None else None
         generator = self._tracer.id_generator
         if above is None or not above.is_valid:
-            origin, state, trace_id = "none", None, generator.generate_trace_id()
+            origin, state, trace_id = "none", None, self._new_trace()
             random, sampled = RANDOM if generator.is_trace_id_random() else 0, self._decides(trace_id)
         else:
             origin, state, trace_id = "remote" if above.is_remote else "local", above.trace_state, above.trace_id
@@ -130,7 +146,7 @@ class SpanWorkshop:
             if not sampled and not kept and origin == "local":
                 if type(parent) is not NonRecordingSpan:
                     raise Undecided
-                self._started(origin, False)
+                self._still()
                 return None
         self._started(origin, sampled)
         span_id = self._new_id()
@@ -142,14 +158,8 @@ class SpanWorkshop:
         if self._counts is not None:
             self._counts.started[origin, sampled].add()
 
-    def _ended(self) -> None:
-        if self._counts is not None:
-            self._counts.ended.add()
-
-    def ended(self, span: LightSpan) -> None:
-        """Hand it to the exporters."""
-        self._emit(span)
-        self._ended()
+    def _count_end(self) -> None:
+        self.ended()
 
     def made(self, span: LightSpan) -> AnySpan:
         """The SDK's span in its place, made once."""
@@ -170,7 +180,7 @@ class SpanWorkshop:
                 instrumentation_info=tracer.instrumentation_info,
                 limits=self._limits,
                 instrumentation_scope=self._scope,
-                record_end_metrics=self._ended,
+                record_end_metrics=self._count_end,
             )
             span.replace(made)
             made.begin(span, told)
@@ -226,9 +236,13 @@ def _rules(sampler: sampling.Sampler) -> tuple[bool, Callable[[int], bool] | Non
     return True, _root_rule(getattr(sampler, "_root", None))
 
 
+def _always(_: int) -> bool:
+    return True
+
+
 def _root_rule(sampler: Any) -> Callable[[int], bool] | None:
     if sampler is sampling.ALWAYS_ON:
-        return lambda _: True
+        return _always
     if sampler is sampling.ALWAYS_OFF:
         return lambda _: False
     if type(sampler) is sampling.TraceIdRatioBased:

@@ -25,7 +25,7 @@ from opentelemetry.trace import (
     TraceState,
 )
 
-from telemetry import runs, schema
+from telemetry import redis_endings, runs, schema
 from telemetry.light import LightSpan
 from telemetry.light_provider import LightProvider
 from telemetry.recorder import Recorder
@@ -258,11 +258,11 @@ def test_a_sampler_decides_as_it_does_for_the_sdk(
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", name)
     monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.5")
     traced = Traced()
-    tracer: Any = traced.provider.get_tracer(schema.SCOPE)
-    within = trace.set_span_in_context(NonRecordingSpan(parent), context.Context()) if parent else context.Context()
     # one trace id for both: what a ratio decides by
     number = iter([TRACE, TRACE])
-    monkeypatch.setattr(tracer.ordinary.id_generator, "generate_trace_id", lambda: next(number))
+    monkeypatch.setattr(traced.provider.id_generator, "generate_trace_id", lambda: next(number))
+    tracer: Any = traced.provider.get_tracer(redis_endings.SCOPE)
+    within = trace.set_span_in_context(NonRecordingSpan(parent), context.Context()) if parent else context.Context()
     mine, theirs = tracer.start_span("s", within), tracer.ordinary.start_span("s", within)
     assert mine.is_recording() == theirs.is_recording()
     assert isinstance(mine, LightSpan) == mine.is_recording()
