@@ -200,14 +200,23 @@ class OperationSpan(LightSpan):
 
     account: Account
     event: OperationEvent
+    kept: Told | None = None
 
     def told(self) -> Told:
-        event, category = self.event, self.account.category.name
-        attributes = spans.start_attributes(event, category)
-        if not self.ended_ns:
-            return Told(self.account.span_name, attributes)
-        attributes |= spans.end_attributes(event)
-        return Told(self.account.span_name, attributes, _FAILED if event.failed else None)
+        if self.kept is not None:
+            return self.kept
+        attributes = spans.start_attributes(self.event, self.account.category.name)
+        return self.whole(attributes) if self.ended_ns else Told(self.account.span_name, attributes)
+
+    def whole(self, attributes: dict[str, AttributeValue]) -> Told:
+        """What it says at the end, beside what was known at its start."""
+        attributes |= spans.end_attributes(self.event)
+        return Told(self.account.span_name, attributes, _FAILED if self.event.failed else None)
+
+    def keep(self) -> None:
+        """Make now what it will say, and let go of an event that may be as long as its batch."""
+        self.kept = self.whole(spans.start_attributes(self.event, self.account.category.name))
+        del self.event
 
 
 _FAILED = Status(StatusCode.ERROR)
@@ -317,6 +326,9 @@ class OperationScope(SpanScope):
     def _closed(self, span: OperationSpan, end_ns: int) -> bool:
         """End a light span; False when it is to be ended the ordinary way."""
         try:
+            if self.event.batch_size is not None:
+                # before the exporter has it
+                span.keep()
             return span.close(end_ns)
         except Exception:
             self.drop()

@@ -92,7 +92,7 @@ def collector() -> Iterator[Collector]:
 
 def test_importing_telemetry_imports_no_sdk() -> None:
     """A library may import the package without the SDK, and without setting anything."""
-    code = "import sys, telemetry.logs, telemetry.recorder\n"
+    code = "import sys, telemetry.commands, telemetry.logs, telemetry.recorder\n"
     code += "print(json.dumps([n for n in sys.modules if n.startswith(('opentelemetry.sdk', 'prometheus_client'))]))"
     assert run(code) == []
 
