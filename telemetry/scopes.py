@@ -1,88 +1,25 @@
 """The ``with`` blocks of the recorder: each is a current span that ends by itself.
 
-Written as classes because they are on the path of every hit. No fault of a provider, sampler,
-processor or exporter leaves them: it is counted as dropped.
+No fault of a provider, sampler, processor or exporter leaves them: it is counted as dropped.
 """
 
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable, Iterable, Mapping
-from time import time_ns
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from opentelemetry import context, trace
 from opentelemetry.context import Context
-from opentelemetry.trace import (
-    Link,
-    NoOpTracer,
-    ProxyTracer,
-    Span,
-    SpanContext,
-    Status,
-    StatusCode,
-    Tracer,
-)
+from opentelemetry.trace import Link, Span, SpanContext, Status, StatusCode, Tracer
 from opentelemetry.util.types import AttributeValue
 
-from telemetry import schema, spans, tally
-from telemetry.accounts import Account
-from telemetry.buckets import Ids
-from telemetry.current import KEY
+from telemetry import schema
 from telemetry.events import OperationEvent
-from telemetry.instruments import Instruments
+from telemetry.kit import Kit
 from telemetry.ledger import Ledger
-from telemetry.light import LightSpan, LightTracer, Told, Undecided, Workshop
-from telemetry.tally import Tally
 from telemetry.vocabulary import ErrorType, FlightScope
-
-
-class Kit:
-    """What the scopes of one recorder share.
-
-    Args:
-        tracer: of the application's provider; one that stands in until a provider is set is followed.
-        monotonic: the clock of durations, seconds.
-    """
-
-    __slots__ = ("instruments", "ledger", "light", "monotonic", "pending", "silent", "tracer")
-
-    def __init__(
-        self, tracer: Tracer, instruments: Instruments, ledger: Ledger, monotonic: Callable[[], float]
-    ) -> None:
-        self.tracer, self.instruments, self.ledger, self.monotonic = tracer, instruments, ledger, monotonic
-        self.silent, self.light = True, _NO_WORKSHOP
-        """``silent``: nothing is traced. ``light``: makes spans that cost little, where that can be."""
-        self.pending = True
-        """True while a provider may yet be set."""
-        self.settle()
-
-    def settle(self) -> None:
-        """Find out what records; asked again for each operation as long as that is open."""
-        tracer = self.tracer
-        # the API has no public name for whether a provider is set; asking for it may read the environment
-        unset = isinstance(tracer, ProxyTracer) and getattr(trace, "_TRACER_PROVIDER", self) is None
-        if unset and self.instruments.waits():
-            return
-        self.instruments.settle()
-        if unset:
-            return
-        if isinstance(tracer, ProxyTracer):
-            tracer = trace.get_tracer(schema.SCOPE)
-        self.silent = isinstance(tracer, NoOpTracer)
-        if isinstance(tracer, LightTracer):
-            self.light = tracer.workshop
-        self.pending = self.instruments.pending
-
-
-class _NoWorkshop:
-    """Stands where spans are not light."""
-
-    light = False
-
-
-_NO_WORKSHOP: Any = _NoWorkshop()
 
 
 class SpanScope:
@@ -120,7 +57,7 @@ class SpanScope:
     def finish(self, kind: type[BaseException] | None) -> None:
         """Make the parent current again and end the span."""
         if self._token is not None:
-            _detach(self._token, self._attached, abandoned=kind is GeneratorExit)
+            give_back(self._token, self._attached, abandoned=kind is GeneratorExit)
             self._token = None
         try:
             self.span.end()
@@ -157,7 +94,7 @@ class _Guard:
         return True
 
 
-def _detach(token: contextvars.Token[Context], attached: Context | None, *, abandoned: bool) -> None:
+def give_back(token: contextvars.Token[Context], attached: Context | None, *, abandoned: bool) -> None:
     """Give the context back without a word when this is no longer the context it was taken in.
 
     ``context.detach`` would log an error; an abandoned generator that is closed later may stand
@@ -193,159 +130,6 @@ class RefreshScope(SpanScope):
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         self.finish(kind)
-
-
-class OperationSpan(LightSpan):
-    """The span of an operation; what it says is made of the event, when the exporter asks."""
-
-    account: Account
-    event: OperationEvent
-    kept: Told | None = None
-
-    def told(self) -> Told:
-        if self.kept is not None:
-            return self.kept
-        attributes = spans.start_attributes(self.event, self.account.category.name)
-        return self.whole(attributes) if self.ended_ns else Told(self.account.span_name, attributes)
-
-    def whole(self, attributes: dict[str, AttributeValue]) -> Told:
-        """What it says at the end, beside what was known at its start."""
-        attributes |= spans.end_attributes(self.event)
-        return Told(self.account.span_name, attributes, _FAILED if self.event.failed else None)
-
-    def keep(self) -> None:
-        """Make now what it will say, and let go of an event that may be as long as its batch."""
-        self.kept = self.whole(spans.start_attributes(self.event, self.account.category.name))
-        del self.event
-
-
-_FAILED = Status(StatusCode.ERROR)
-_UNTRACED = trace.INVALID_SPAN
-
-
-class OperationScope(SpanScope):
-    """One operation: span, duration, numbers."""
-
-    __slots__ = ("_account", "_began", "_kit", "event")
-
-    def __init__(self, kit: Kit, event: OperationEvent) -> None:
-        # not the class above's: this is on the path of every hit
-        self._kit, self.event = kit, event
-        self._account = kit.ledger.account(event.category, event.operation)
-        self._token = None
-
-    def __enter__(self) -> OperationEvent:
-        kit, event = self._kit, self.event
-        self._began = kit.monotonic()
-        if kit.pending:
-            kit.settle()
-        self.span = _UNTRACED
-        if kit.silent:
-            return event
-        if not kit.light.light or not self._start_light(kit.light):
-            self._tracer, self._ledger = kit.tracer, kit.ledger
-            account = self._account
-            self.start(account.span_name, spans.start_attributes(event, account.category.name))
-        return event
-
-    def _start_light(self, workshop: Workshop) -> bool:
-        try:
-            variable = workshop.variable
-            current = variable.get()
-            parent = current.get(KEY)
-            ids = workshop.ids(parent)
-            if ids is None:
-                return True
-            if isinstance(ids, tuple):
-                self.span = span = OperationSpan(workshop, ids, parent)
-                span.account, span.event = self._account, self.event
-                attached = Context({**current, KEY: span})
-            else:
-                attached = Context({**current, KEY: ids})
-            self._attached = attached
-            self._token = variable.set(attached)
-        except Undecided:
-            return False
-        except Exception:
-            self.drop()
-        return True
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        kit, event, span = self._kit, self.event, self.span
-        duration_s = kit.monotonic() - self._began
-        instruments, ids, end_ns, light = kit.instruments, None, 0, None
-        if span is not _UNTRACED:
-            # not isinstance: the spans' classes are abstract, and asking those takes long
-            if type(span) is OperationSpan:
-                light, end_ns = span, time_ns()
-                if instruments.exemplars:
-                    ids = (end_ns, *light.ids[:2])
-            elif instruments.exemplars:
-                ids = self._ids()
-        kit.ledger.apply(event, duration_s, self._account, ids)
-        runs = tally.running()
-        if runs or instruments.recorded:
-            self._record(duration_s, runs)
-        if span is not _UNTRACED and (light is None or not self._closed(light, end_ns)):
-            self._end_real(span, kind)
-            return
-        token, self._token = self._token, None
-        if token is None:
-            return
-        if kind is not None or light is None:
-            _detach(token, self._attached, abandoned=kind is GeneratorExit)
-            return
-        try:
-            token.var.reset(token)
-        except (ValueError, RuntimeError):
-            # another context than the one it was taken in
-            return
-
-    def _record(self, duration_s: float, runs: Iterable[Tally]) -> None:
-        """Tell those who do not read the ledger."""
-        try:
-            for sums in runs:
-                sums.add(self.event)
-            if self._kit.instruments.recorded:
-                self._kit.instruments.record(self.event, self._account.category.name, duration_s)
-        except Exception:
-            self.drop()
-
-    def _end_real(self, span: Span, kind: type[BaseException] | None) -> None:
-        try:
-            if span.is_recording():
-                span.set_attributes(spans.end_attributes(self.event))
-                if self.event.failed:
-                    span.set_status(_FAILED)
-        except Exception:
-            self.drop()
-        self.finish(kind)
-
-    def _closed(self, span: OperationSpan, end_ns: int) -> bool:
-        """End a light span; False when it is to be ended the ordinary way."""
-        try:
-            if self.event.batch_size is not None:
-                # before the exporter has it
-                span.keep()
-            return span.close(end_ns)
-        except Exception:
-            self.drop()
-            return True
-
-    def _ids(self) -> Ids | None:
-        """Of a span that is not light, when it is sampled."""
-        try:
-            context = self.span.get_span_context()
-            return (time_ns(), context.trace_id, context.span_id) if context.trace_flags.sampled else None
-        except Exception:
-            self.drop()
-            return None
-
-    def drop(self) -> None:
-        """Count a fault of the telemetry."""
-        self._kit.ledger.drop()
 
 
 class ComputeScope(SpanScope):
