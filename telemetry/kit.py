@@ -39,6 +39,12 @@ class Kit:
 
     def settle(self) -> None:
         """Find out what records; asked again for each operation as long as that is open."""
+        try:
+            self._settle()
+        except Exception:
+            self.ledger.drop()
+
+    def _settle(self) -> None:
         tracer = self.tracer
         # the API has no public name for whether a provider is set; asking for it may read the environment
         unset = isinstance(tracer, ProxyTracer) and getattr(trace, "_TRACER_PROVIDER", self) is None

@@ -71,7 +71,7 @@ class Workshop(Protocol):
         """
 
     def made(self, span: LightSpan) -> Span:
-        """The SDK's span in its place, made once, started or ended as it is."""
+        """The SDK's span in its place, started or ended as it is."""
 
     def readable(self, span: LightSpan) -> Any:
         """What exporters are given of one that has ended."""
@@ -142,14 +142,10 @@ class LightSpan(Span):
         """What exporters are given of it."""
         return self._workshop.readable(self)
 
-    def replace(self, made: Span) -> None:
-        """Be ``made`` from now on."""
-        self._real = made
-
-    @property
-    def replaced(self) -> Span | None:
-        """The SDK's span that took its place, if one did."""
-        return self._real
+    def replaced_by(self, made: Span) -> Span:
+        """Be ``made`` from now on, unless another thread was first; gives what it is now."""
+        now: Span = vars(self).setdefault("_real", made)
+        return now
 
     def get_span_context(self) -> SpanContext:
         made = self._context

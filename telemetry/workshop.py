@@ -7,7 +7,6 @@ sampler that is none of the SDK's plain ones is asked by that tracer itself.
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
@@ -28,22 +27,21 @@ _UNSET = Status(StatusCode.UNSET)
 
 
 class Count:
-    """A number that many threads add one to without a lock; readers take what was added since the last."""
+    """A number that many threads add one to without a lock; one reader takes what was added since it asked last."""
 
-    __slots__ = ("_lock", "_read", "_ticks", "add")
+    __slots__ = ("_read", "_ticks", "add")
 
     def __init__(self) -> None:
         self._ticks = itertools.count()
         self.add: Callable[[], int] = self._ticks.__next__
-        self._lock, self._read = threading.Lock(), 0
+        self._read = 0
 
     def taken(self) -> int:
         """How often one was added since this was asked last."""
-        with self._lock:
-            # asking adds one too
-            now = next(self._ticks)
-            since, self._read = now - self._read, now + 1
-            return since
+        # asking adds one too
+        now = next(self._ticks)
+        since, self._read = now - self._read, now + 1
+        return since
 
 
 class SpanCounts:
@@ -101,8 +99,6 @@ class SpanWorkshop:
         self._tracer, self._scope, self._limits, self._counts, self.emit = tracer, scope, limits, counts, emit
         self._sampler = tracer.sampler
         self._follows, self._decides = _rules(tracer.sampler)
-        # reentrant: a processor may look at another span when one starts
-        self._lock = threading.RLock()
         self._begins = self._decides is _always
         self._root_flags = SAMPLED | (RANDOM if tracer.id_generator.is_trace_id_random() else 0)
         self._new_id, self._new_trace = tracer.id_generator.generate_span_id, tracer.id_generator.generate_trace_id
@@ -163,28 +159,25 @@ class SpanWorkshop:
 
     def made(self, span: LightSpan) -> AnySpan:
         """The SDK's span in its place, made once."""
-        with self._lock:
-            if span.replaced is not None:
-                return span.replaced
-            told, tracer = span.told(), self._tracer
-            made = MadeSpan(
-                told.name,
-                span.get_span_context(),
-                _parent(span),
-                sampler=tracer.sampler,
-                resource=tracer.resource,
-                attributes=told.attributes,
-                links=span.links,
-                kind=span.kind,
-                span_processor=tracer.span_processor,
-                instrumentation_info=tracer.instrumentation_info,
-                limits=self._limits,
-                instrumentation_scope=self._scope,
-                record_end_metrics=self._count_end,
-            )
-            span.replace(made)
+        told, tracer = span.told(), self._tracer
+        made = MadeSpan(
+            told.name,
+            span.get_span_context(),
+            _parent(span),
+            sampler=tracer.sampler,
+            resource=tracer.resource,
+            attributes=told.attributes,
+            links=span.links,
+            kind=span.kind,
+            span_processor=tracer.span_processor,
+            instrumentation_info=tracer.instrumentation_info,
+            limits=self._limits,
+            instrumentation_scope=self._scope,
+            record_end_metrics=self._count_end,
+        )
+        if span.replaced_by(made) is made:
             made.begin(span, told)
-            return made
+        return span.real()
 
     def readable(self, span: LightSpan) -> ReadableSpan:
         """An ended one for the exporters."""

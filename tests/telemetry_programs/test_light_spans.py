@@ -387,6 +387,37 @@ def test_every_thread_has_its_own_current_span() -> None:
     assert len({span.parent.span_id for span in inner if span.parent}) == 200
 
 
+def test_threads_that_write_to_one_span_write_to_the_same() -> None:
+    """Whoever is first makes the real one; nothing that anybody says is lost."""
+    traced, barrier = Traced(), threading.Barrier(8)
+    with traced.recorder.operation("tool", Operation.GET):
+        span = trace.get_current_span()
+
+        def say(number: int) -> None:
+            barrier.wait()
+            span.set_attribute(f"said.{number}", number)
+
+        threads = [threading.Thread(target=say, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    (one,) = traced.spans()
+    assert {f"said.{number}" for number in range(8)} <= dict(one.attributes or {}).keys()
+
+
+def test_a_batchs_event_is_not_kept_until_it_is_exported() -> None:
+    """What waits for the exporter is as long as a span, not as its batch."""
+    traced = Traced()
+    with traced.recorder.operation("tool", Operation.GET_MANY, batch_size=1000) as event:
+        span: Any = trace.get_current_span()
+        for _ in range(1000):
+            event.looked(Outcome.HIT, tier=Tier.REDIS, age_s=1.0)
+    assert event not in vars(span).values()
+    (one,) = traced.spans()
+    assert (one.attributes or {})["cache.batch.hits"] == 1000
+
+
 def test_a_span_that_cannot_be_made_costs_no_other(caplog: pytest.LogCaptureFixture) -> None:
     """The rest of its batch is exported."""
     traced = Traced()
