@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from time import time_ns
 from types import TracebackType
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from opentelemetry.context import Context
 from opentelemetry.trace import (
@@ -37,14 +36,13 @@ Ids = tuple[int, int, int, TraceState | None]
 """Of a sampled span: trace id, span id, flags and state."""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """What a light span says, for the one who makes a real span of it."""
 
     name: str
     attributes: Mapping[str, AttributeValue]
     status: Status | None = None
-    events: Sequence[tuple[str, Mapping[str, AttributeValue]]] = field(default=())
+    events: Sequence[tuple[str, Mapping[str, AttributeValue]]] = ()
 
 
 class Workshop(Protocol):
