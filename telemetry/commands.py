@@ -20,7 +20,8 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from telemetry import quiet, redis_endings
 from telemetry.current import KEY
-from telemetry.light import LightSpan, LightTracer, Told, Undecided, Workshop
+from telemetry.light import LightSpan, Told, Undecided, Workshop
+from telemetry.light_tracer import LightTracer
 from telemetry.redis_endings import Ending
 from telemetry.wrapped import Around, light_tracer, stand_in
 

@@ -14,7 +14,7 @@ from opentelemetry.trace import NoOpTracer, ProxyTracer, Tracer
 from telemetry import schema
 from telemetry.instruments import Instruments
 from telemetry.ledger import Ledger
-from telemetry.light import LightTracer
+from telemetry.light_tracer import LightTracer
 
 
 class Kit:

@@ -20,11 +20,11 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from telemetry.accounts import NO_AGE, Account, CategoryAccount, Cell, Series
+from telemetry.adding import add
 from telemetry.buckets import Ids
 from telemetry.events import OperationEvent
 from telemetry.figures import Figures
 from telemetry.schema import Metric
-from telemetry.series import error_labels
 from telemetry.vocabulary import (
     ALL,
     BUILT_IN_CATEGORIES,
@@ -33,7 +33,6 @@ from telemetry.vocabulary import (
     OTHER,
     BreakerState,
     Operation,
-    Trigger,
 )
 
 MAX_STORES = 16
@@ -161,7 +160,7 @@ class Ledger:
                 return
             self._busy = True
             try:
-                self._add(event, duration_s, account, ids)
+                add(self._figures, event, duration_s, account, ids)
             except Exception:
                 self._figures.dropped += 1
             finally:
@@ -206,48 +205,9 @@ class Ledger:
             if entry is None:
                 self._figures.dropped += 1
             else:
-                self._add(*entry)
+                add(self._figures, *entry)
         except Exception:
             self._figures.dropped += 1
-
-    def _add(self, event: OperationEvent, duration_s: float | None, account: Account, ids: Ids | None) -> None:
-        durations = account.requests(event)
-        rest = event.rest
-        if rest:
-            self._add_rest(event, account)
-        if duration_s is None:
-            return
-        if duration_s < 0.0:
-            duration_s = 0.0
-        category = account.category
-        category.timed = True
-        overhead_s = duration_s - event.compute_s - event.wait_s if rest else duration_s
-        if overhead_s > 0.0:
-            category.overhead_s += overhead_s
-        category.avoided_s += event.avoided_s
-        if durations is None:
-            durations = account.ended((event.outcome(), event.tier()))
-        where = durations.record(duration_s)
-        if ids is not None:
-            durations.exemplars[where] = (duration_s, *ids)
-        for age_s in event.ages_s:
-            category.age(age_s, ids)
-        if rest:
-            _measure_rest(event, category, ids)
-
-    def _add_rest(self, event: OperationEvent, account: Account) -> None:
-        """What a hit has none of."""
-        category, figures = account.category.name, self._figures
-        for result, n in event.writes.items():
-            figures.writes[category, result] += n
-        if event.deletes:
-            figures.deletes[category, event.trigger or Trigger.API] += event.deletes
-        if event.invalidations:
-            figures.invalidations[category, event.trigger or Trigger.API] += event.invalidations
-        if event.error is not None:
-            figures.errors[error_labels(category, account.operation, event.error)] += 1
-        for scope in event.waits:
-            figures.waits[category, scope] += 1
 
     def breaker(self, store: str, state: BreakerState) -> bool:
         """Note a breaker's state; True when it changed."""
@@ -307,12 +267,3 @@ class Ledger:
             figures.dropped += account.add_waiting()
         for part in self._parts():
             part.settle(figures)
-
-
-def _measure_rest(event: OperationEvent, category: CategoryAccount, ids: Ids | None) -> None:
-    """The histograms that a hit has no part in."""
-    for size in event.sizes:
-        category.size(size, ids)
-    for seconds, failure in event.computed:
-        within = ids if ids is None or not event.compute_span else (*ids[:2], event.compute_span)
-        category.computed(seconds, failure, within)

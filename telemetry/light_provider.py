@@ -30,7 +30,8 @@ from opentelemetry.trace import Tracer as AnyTracer
 
 from telemetry import schema
 from telemetry.current import variable
-from telemetry.light import LightSpan, LightTracer
+from telemetry.light import LightSpan
+from telemetry.light_tracer import LightTracer
 from telemetry.redis_endings import SCOPE as REDIS_SCOPE
 from telemetry.workshop import SpanCounts, SpanWorkshop
 

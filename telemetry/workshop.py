@@ -13,16 +13,16 @@ from typing import Any
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, Tracer, sampling
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, Tracer
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import NonRecordingSpan, SpanContext, Status, StatusCode, TraceFlags
 from opentelemetry.trace import Span as AnySpan
 
 from telemetry.light import Ids, LightSpan, Told, Undecided
+from telemetry.light_sampling import always, rules
 
 SAMPLED, RANDOM = int(TraceFlags.SAMPLED), int(TraceFlags.RANDOM_TRACE_ID)
 
-_PARENT_BASED = (sampling.ParentBased, sampling.ParentBasedTraceIdRatio)
 _UNSET = Status(StatusCode.UNSET)
 
 
@@ -98,8 +98,8 @@ class SpanWorkshop:
         self.variable = variable
         self._tracer, self._scope, self._limits, self._counts, self.emit = tracer, scope, limits, counts, emit
         self._sampler = tracer.sampler
-        self._follows, self._decides = _rules(tracer.sampler)
-        self._begins = self._decides is _always
+        self._follows, self._decides = rules(tracer.sampler)
+        self._begins = self._decides is always
         self._root_flags = SAMPLED | (RANDOM if tracer.id_generator.is_trace_id_random() else 0)
         self._new_id, self._new_trace = tracer.id_generator.generate_span_id, tracer.id_generator.generate_trace_id
         self.ended: Callable[[], object] = counts.ended.add if counts is not None else int
@@ -207,38 +207,3 @@ def _parent(span: LightSpan) -> SpanContext | None:
     above = span.parent_span
     context: SpanContext | None = None if above is None else above.get_span_context()
     return context if context is not None and context.is_valid else None
-
-
-def _rules(sampler: sampling.Sampler) -> tuple[bool, Callable[[int], bool] | None]:
-    """Whether a sampler keeps to the parent's decision, and what it decides for a root by its trace id.
-
-    None for one that may look at more than that.
-    """
-    if type(sampler) not in _PARENT_BASED:
-        return False, _root_rule(sampler)
-    followed = (
-        ("remote_parent", True),
-        ("remote_parent_not", False),
-        ("local_parent", True),
-        ("local_parent_not", False),
-    )
-    for name, sampled in followed:
-        default = sampling.ALWAYS_ON if sampled else sampling.ALWAYS_OFF
-        if getattr(sampler, f"_{name}_sampled", None) is not default:
-            return False, None
-    return True, _root_rule(getattr(sampler, "_root", None))
-
-
-def _always(_: int) -> bool:
-    return True
-
-
-def _root_rule(sampler: Any) -> Callable[[int], bool] | None:
-    if sampler is sampling.ALWAYS_ON:
-        return _always
-    if sampler is sampling.ALWAYS_OFF:
-        return lambda _: False
-    if type(sampler) is sampling.TraceIdRatioBased:
-        limit, bound = sampler.TRACE_ID_LIMIT, sampler.bound
-        return lambda trace_id: trace_id & limit < bound
-    return None
