@@ -1,25 +1,38 @@
 """Spans of Redis commands that a driver of our own sends past redis-py's ``execute_command``.
 
 Each command has the span that redis-py under the instrumentation would have made: exactly one, none
-where Redis is not instrumented or instrumentation is suppressed. Whatever wraps redis-py's own entry
-point (the instrumentation, our completion of it, an application's hooks) is run around a pause in
-which the driver sends its command. OpenTelemetry API only; redis-py's classes are looked at, not used.
+where Redis is not instrumented or instrumentation is suppressed. Under our own set-up it is a light
+one that says the same. Otherwise whatever wraps redis-py's entry point (the instrumentation, our
+completion of it, an application's hooks) is run around the command. OpenTelemetry API only; redis-py's
+classes are looked at, not used.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import copy_context
-from types import FunctionType, SimpleNamespace
+from time import time_ns
+from types import FunctionType
 from typing import Any, Protocol
 
 from opentelemetry import context
+from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from telemetry import quiet
+from telemetry import quiet, redis_endings
+from telemetry.current import KEY
+from telemetry.light import LightSpan, Told, Undecided, Workshop
+from telemetry.light_tracer import LightTracer
+from telemetry.redis_endings import Ending
+from telemetry.wrapped import Around, light_tracer, stand_in
 
 ENTRY_POINTS = (("Redis", "execute_command"), ("Pipeline", "execute"))
 """What is wrapped of ``redis.asyncio.client`` for a command and for a pipeline."""
+
+MOST_BEGINNINGS = 512
+"""Shapes of commands whose name and attributes are kept; others are worked out each time."""
+
+_CLIENT = SpanKind.CLIENT
+_FIRST, _SECOND = quiet.KEYS
 
 
 class CommandSpan(Protocol):
@@ -59,106 +72,129 @@ def command_spans(*, database: int, address: str, port: int | None, dropped: Cal
         dropped: called for each span that a fault of the telemetry cost.
     """
     where = {"path": address} if port is None else {"host": address, "port": port}
-    return _WrappedSpans({"db": database, **where}, dropped)
+    return _Spans({"db": database, **where}, dropped)
 
 
-class _WrappedSpans:
-    """Spans by what wraps redis-py at the moment of each command."""
+class _Spans:
+    """Spans by what wraps redis-py at the moment of each command.
 
-    __slots__ = ("_dropped", "_entries", "_server")
+    Args:
+        server: the keywords of redis-py's connection.
+    """
+
+    __slots__ = ("_beginnings", "_dropped", "_entries", "_methods", "_seen", "_server", "_workshops")
 
     def __init__(self, server: Mapping[str, Any], dropped: Callable[[], None]) -> None:
         self._server, self._dropped = server, dropped
         client = importlib.import_module("redis.asyncio.client")
         self._entries = tuple((vars(getattr(client, owner)), name) for owner, name in ENTRY_POINTS)
+        self._seen: list[Any] = [None, None]
+        self._workshops: list[Workshop | None] = [None, None]
+        self._beginnings: dict[Any, Told] = {}
 
     def start(self, commands: Sequence[Sequence[Any]], pipeline: bool = False) -> CommandSpan | None:
         methods, name = self._entries[pipeline]
         entry = methods[name]
-        if type(entry) is FunctionType or _suppressed():
+        if type(entry) is FunctionType:
             return None
         try:
-            return _Around(entry, name, self._instance(commands, pipeline), commands, self._dropped)
+            if entry is not self._seen[pipeline]:
+                self._look(entry, pipeline)
+            workshop = self._workshops[pipeline]
+            if workshop is not None and workshop.light:
+                return self._light(workshop, commands, pipeline)
+        except Undecided:
+            pass
+        except Exception:
+            self._dropped()
+            return None
+        return self._around(entry, name, commands, pipeline)
+
+    def _light(self, workshop: Workshop, commands: Sequence[Sequence[Any]], pipeline: bool) -> CommandSpan | None:
+        current = workshop.variable.get()
+        if current.get(_FIRST) or current.get(_SECOND):
+            return None
+        parent = current.get(KEY)
+        ids = workshop.ids(parent)
+        if not isinstance(ids, tuple):
+            return None
+        span = LightCommand(workshop, ids, parent, _CLIENT)
+        span.begun, span.dropped = self._begun(commands, pipeline), self._dropped
+        if pipeline:
+            span.pipeline = True
+        return span
+
+    def _look(self, entry: Any, pipeline: bool) -> None:
+        """Find out whether the commands' spans can be light."""
+        tracer = light_tracer(entry)
+        self._workshops[pipeline] = tracer.workshop if isinstance(tracer, LightTracer) else None
+        self._seen[pipeline] = entry
+
+    def _around(self, entry: Any, name: str, commands: Sequence[Sequence[Any]], pipeline: bool) -> CommandSpan | None:
+        try:
+            current = context.get_current()
+            if current.get(_FIRST) or current.get(_SECOND):
+                return None
+            instance = stand_in(self._server, commands if pipeline else None)
+            return Around(entry, name, instance, () if pipeline else tuple(commands[0]), self._dropped)
         except Exception:
             self._dropped()
             return None
 
-    def _instance(self, commands: Sequence[Sequence[Any]], pipeline: bool) -> Any:
-        """What stands for redis-py's client: the parts of it that the instrumentation reads."""
-        pool = SimpleNamespace(connection_kwargs=dict(self._server))
-        if not pipeline:
-            return SimpleNamespace(connection_pool=pool)
-        return SimpleNamespace(connection_pool=pool, command_stack=[(tuple(args), {}) for args in commands])
+    def _begun(self, commands: Sequence[Sequence[Any]], pipeline: bool) -> Told:
+        """Name and attributes at the start; the same for all commands of one name and number of arguments."""
+        if pipeline:
+            shape: Any = tuple([(args[0], len(args)) for args in commands]) if len(commands) <= 8 else None
+        else:
+            shape = (commands[0][0], len(commands[0]))
+        found = self._beginnings.get(shape)
+        if found is None:
+            found = self._made(commands, pipeline)
+            if shape is not None and len(self._beginnings) < MOST_BEGINNINGS:
+                self._beginnings[shape] = found
+        return found
+
+    def _made(self, commands: Sequence[Sequence[Any]], pipeline: bool) -> Told:
+        server = self._server
+        name, attributes = redis_endings.beginning(commands, str(server["db"]), pipeline=pipeline)
+        if pipeline:
+            attributes["db.redis.pipeline_length"] = len(commands)
+        else:
+            attributes["db.redis.args_length"] = len(commands[0])
+        if "path" in server:
+            attributes |= {"server.address": server["path"], "network.transport": "unix"}
+        else:
+            attributes |= {"server.address": server["host"], "network.transport": "tcp", "server.port": server["port"]}
+        return Told(name, attributes)
 
 
-def _suppressed() -> bool:
-    current = context.get_current()
-    return any(current.get(key) for key in quiet.KEYS)
+class LightCommand(LightSpan):
+    """The light span of a command."""
 
+    begun: Told
+    ending: Ending | None = None
+    pipeline = False
+    dropped: Callable[[], None]
 
-class _Pause:
-    """Gives control back until the reply is there."""
-
-    def __await__(self) -> Any:
-        return (yield)
-
-
-class _Around:
-    """An entry point's wrappers around one command, halted where redis-py would have sent it.
-
-    They run in a context of their own, so that the end may come in another task or thread than the start.
-    """
-
-    __slots__ = ("_context", "_dropped", "_running")
-
-    def __init__(
-        self, entry: Any, name: str, instance: Any, commands: Sequence[Sequence[Any]], dropped: Callable[[], None]
-    ) -> None:
-        self._dropped = dropped
-        self._context = copy_context()
-        self._running = _layered(entry, name, instance)(*(() if name == "execute" else commands[0]))
-        self._context.run(self._running.send, None)
+    def told(self) -> Told:
+        begun, ending = self.begun, self.ending
+        if ending is None or not self.ended_ns:
+            return begun
+        attributes = {**begun.attributes, **ending.attributes()}
+        if not ending.exception:
+            return Told(begun.name, attributes)
+        status = Status(StatusCode.ERROR, ending.error_type)
+        return Told(begun.name, attributes, status, [("exception", {"exception.type": ending.exception})])
 
     def finish(self, error: BaseException | None, reply: Any = None) -> None:
-        where = error.__traceback__ if error is not None else None
+        """End it; see ``CommandSpan``."""
         try:
-            if error is None:
-                self._context.run(self._running.send, reply)
-            else:
-                self._context.run(self._running.throw, error)
-        except StopIteration:
-            return
-        except BaseException as raised:
-            if raised is not error:
-                self._dropped()
-        finally:
-            if error is not None:
-                error.__traceback__ = where
-
-
-def _layered(layer: Any, name: str, instance: Any) -> Any:
-    """The wrappers from ``layer`` inwards, around a pause in place of redis-py's own function."""
-    around = getattr(layer, "_self_wrapper", None)
-    if around is None:
-        return _PAUSES[name]
-    inner = _layered(layer.__wrapped__, name, instance)
-
-    def run(*args: Any, **kwargs: Any) -> Any:
-        return around(inner, instance, args, kwargs)
-
-    # our completion tells a pipeline by the name of what it wraps
-    run.__name__ = name
-    return run
-
-
-async def execute_command(*_: Any, **__: Any) -> Any:
-    """Stands for the method of that name."""
-    return await _Pause()
-
-
-async def execute(*_: Any, **__: Any) -> Any:
-    """Stands for a pipeline's method of that name."""
-    return await _Pause()
-
-
-_PAUSES = {"execute_command": execute_command, "execute": execute}
+            if error is not None or self.pipeline:
+                self.ending = redis_endings.ending(error, reply, pipeline=self.pipeline)
+            if not self.close(time_ns()):
+                span = self.real()
+                if self.ending is not None:
+                    self.ending.tell(span)
+                span.end()
+        except Exception:
+            self.dropped()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar
 
 from telemetry.vocabulary import (
     BreakerState,
@@ -20,38 +21,90 @@ Lookup = tuple[Outcome, Tier | None, MissReason | None]
 """How one lookup ended."""
 
 
-@dataclass(slots=True)
+# shared by all events: what cannot be written to is never filled for all of them by mistake
+_NO_TABLE: Any = MappingProxyType({})
+_NO_LIST: Any = ()
+
+V = TypeVar("V")
+
+
+class _Rest(Generic[V]):
+    """A field that a hit has not: its value is kept among the rest, so that one look tells that there is none."""
+
+    __slots__ = ("_empty", "_name")
+
+    def __init__(self, empty: V) -> None:
+        self._empty = empty
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, event: OperationEvent | None, owner: type) -> V:
+        found: V = self._empty if event is None else event.rest.get(self._name, self._empty)
+        return found
+
+    def __set__(self, event: OperationEvent, value: V) -> None:
+        if not event.rest:
+            event.rest = {}
+        event.rest[self._name] = value
+
+
 class OperationEvent:
     """What happened in one operation.
+
+    Made for every hit, so what did not happen costs nothing: a field is the class's own empty
+    value until somebody sets it, and its methods put a list or table in its place when they first need one.
 
     Args:
         category: where it is counted.
         operation: what the caller asked for.
         digest: first 16 hex of the key's SHA-256; for the span only.
         batch_size: how many keys; None for a single one.
+        said: any other field, by its name.
     """
 
-    category: str
-    operation: Operation
-    digest: str | None = None
-    batch_size: int | None = None
-    lookups: dict[Lookup, int] = field(default_factory=dict)
-    error: ErrorType | None = None
-    writes: dict[WriteResult, int] = field(default_factory=dict)
-    deletes: int = 0
-    invalidations: int = 0
-    trigger: Trigger | None = None
+    lookups: dict[Lookup, int] = _NO_TABLE
+    ages_s: list[float] = _NO_LIST
     avoided_s: float = 0.0
-    compute_s: float = 0.0
-    wait_s: float = 0.0
-    computed: list[tuple[float, ErrorType | None]] = field(default_factory=list)
-    ages_s: list[float] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
-    waits: list[FlightScope] = field(default_factory=list)
     ttl_s: float | None = None
     breaker: BreakerState | None = None
+    trigger: Trigger | None = None
     failed: bool = False
     """True when the caller's computation raised: the only thing that makes a span's status ERROR."""
+    compute_span: int = 0
+    """Id of the span of the last computation, for exemplars; 0 when it is not sampled."""
+    rest: dict[str, Any] = _NO_TABLE
+    """The fields below that were set: what else there is to count than lookups that were served."""
+    error = _Rest[ErrorType | None](None)
+    writes = _Rest[dict[WriteResult, int]](_NO_TABLE)
+    deletes = _Rest(0)
+    invalidations = _Rest(0)
+    compute_s = _Rest(0.0)
+    wait_s = _Rest(0.0)
+    computed = _Rest[list[tuple[float, ErrorType | None]]](_NO_LIST)
+    sizes = _Rest[list[int]](_NO_LIST)
+    waits = _Rest[list[FlightScope]](_NO_LIST)
+
+    def __init__(
+        self,
+        category: str,
+        operation: Operation,
+        digest: str | None = None,
+        batch_size: int | None = None,
+        **said: Any,
+    ) -> None:
+        self.category = category
+        self.operation = operation
+        self.digest = digest
+        self.batch_size = batch_size
+        if said:
+            for name, value in said.items():
+                if not hasattr(OperationEvent, name):
+                    raise TypeError(f"an operation's event has no {name!r}")
+                setattr(self, name, value)
+
+    def __repr__(self) -> str:
+        return f"OperationEvent({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
 
     def looked(
         self,
@@ -71,14 +124,24 @@ class OperationEvent:
         """
         if n <= 0:
             return
-        served = outcome in _SERVED
-        key = (outcome, tier if served else None, reason if outcome is _MISS else None)
-        self.lookups[key] = self.lookups.get(key, 0) + n
-        if not served:
+        if outcome is _HIT or outcome is _STALE:
+            key: Lookup = (outcome, tier, None)
+        else:
+            key, age_s, cost_s = (outcome, None, reason if outcome is _MISS else None), None, 0.0
+        lookups = self.lookups
+        if lookups:
+            lookups[key] = lookups.get(key, 0) + n
+            self.avoided_s += cost_s
+            if age_s is not None:
+                self.ages_s = self.ages_s or []
+                self.ages_s.append(age_s)
             return
-        self.avoided_s += cost_s
+        # the first one sets what a hit has, and looks at nothing
+        self.lookups = {key: n}
+        if cost_s:
+            self.avoided_s = cost_s
         if age_s is not None:
-            self.ages_s.append(age_s)
+            self.ages_s = [age_s]
 
     def fail(self, kind: ErrorType) -> None:
         """Say what was wrong with the store; an operation has at most one error, the first."""
@@ -87,9 +150,29 @@ class OperationEvent:
 
     def wrote(self, result: WriteResult, *, n: int = 1, size: int | None = None) -> None:
         """Count ``n`` writes; ``size`` is the bytes of one that was stored."""
+        self.writes = self.writes or {}
         self.writes[result] = self.writes.get(result, 0) + n
         if size is not None:
+            self.sizes = self.sizes or []
             self.sizes.append(size)
+
+    def waited(self, scope: FlightScope) -> None:
+        """Count a wait for another caller's computation."""
+        self.waits = self.waits or []
+        self.waits.append(scope)
+
+    def computed_in(self, seconds: float, failure: ErrorType | None) -> None:
+        """Count one computation of the caller's.
+
+        Args:
+            seconds: how long it took.
+            failure: what it failed of; None when it did not.
+        """
+        self.compute_s += seconds
+        self.computed = self.computed or []
+        self.computed.append((seconds, failure))
+        if failure is not None:
+            self.failed = True
 
     def count(self, outcome: Outcome) -> int:
         """How many lookups ended so."""
@@ -120,7 +203,7 @@ class OperationEvent:
 
 
 # bound once: ``looked`` is on the path of every hit
-_MISS = Outcome.MISS
+_HIT, _MISS, _STALE = Outcome.HIT, Outcome.MISS, Outcome.STALE
 _SERVED = frozenset({Outcome.HIT, Outcome.STALE})
 _WORST_FIRST = (Outcome.ERROR, Outcome.MISS, Outcome.STALE, Outcome.BYPASS, Outcome.HIT)
 

@@ -1,5 +1,6 @@
 """The metrics: counters that read the ledger when they are collected, histograms recorded inside the span.
 
+A meter of our own set-up reads the ledger's histograms too; instruments of others are recorded to.
 OpenTelemetry API only. Every series of the closed sets exists from the start, so that a first
 error, hit or miss is seen as an increase.
 """
@@ -7,11 +8,13 @@ error, hit or miss is seen as an increase.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
 
-from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
+from opentelemetry.metrics import CallbackOptions, Histogram, Meter, NoOpHistogram, Observation
 
 from telemetry import schema
+from telemetry.buckets import Buckets
 from telemetry.events import OperationEvent
 from telemetry.figures import Figures
 from telemetry.ledger import Ledger
@@ -38,6 +41,22 @@ _TABLES: tuple[tuple[Metric, Table], ...] = (
 )
 
 
+_HISTOGRAMS = (
+    schema.OPERATION_DURATION,
+    schema.COMPUTE_DURATION_METRIC,
+    schema.ENTRY_SIZE_METRIC,
+    schema.ENTRY_AGE_METRIC,
+)
+
+
+@runtime_checkable
+class ReadsHistograms(Protocol):
+    """An instrument that is not recorded to: it asks for its histograms when it is collected."""
+
+    def read_from(self, source: Callable[[], Iterable[tuple[dict[str, str], Buckets]]]) -> None:
+        """Take the histograms, each with its attributes, from ``source`` too."""
+
+
 class Instruments:
     """Our instruments on one meter.
 
@@ -52,10 +71,34 @@ class Instruments:
         for metric, table in _TABLES:
             make = meter.create_observable_gauge if metric.kind is Kind.GAUGE else meter.create_observable_counter
             make(metric.name, [self._callback(metric, table)], metric.unit, metric.description)
-        self._duration = _histogram(meter, schema.OPERATION_DURATION)
-        self._compute = _histogram(meter, schema.COMPUTE_DURATION_METRIC)
-        self._size = _histogram(meter, schema.ENTRY_SIZE_METRIC)
-        self._age = _histogram(meter, schema.ENTRY_AGE_METRIC)
+        self._made = [_histogram(meter, metric) for metric in _HISTOGRAMS]
+        self._duration, self._compute, self._size, self._age = self._made
+        self.recorded = False
+        """True when the histograms are to be recorded to."""
+        self.exemplars = False
+        """True when the ledger's histograms are read instead, with the exemplars that it is given."""
+        self.pending = True
+        """True while instruments stand in for those of a provider that nobody has set yet."""
+        self.settle()
+
+    def waits(self) -> bool:
+        """True while there is no provider yet."""
+        return _real(self._age) is None
+
+    def settle(self) -> None:
+        """Find out what takes the histograms."""
+        if not self.pending or self.waits():
+            return
+        self.pending = False
+        for made, metric in zip(map(_real, self._made), _HISTOGRAMS, strict=True):
+            if isinstance(made, ReadsHistograms):
+                self.exemplars = True
+                made.read_from(partial(self._series, metric))
+            elif not isinstance(made, NoOpHistogram):
+                self.recorded = True
+
+    def _series(self, metric: Metric) -> list[tuple[dict[str, str], Buckets]]:
+        return [(_attributes(metric, labels), buckets) for labels, buckets in self._ledger.series(metric)]
 
     def record(self, event: OperationEvent, category: str, duration_s: float) -> None:
         """Record an operation's histograms; its span must be current, or exemplars are lost."""
@@ -83,6 +126,7 @@ class Instruments:
     def _callback(self, metric: Metric, table: Table) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def callback(_: CallbackOptions) -> Iterable[Observation]:
             try:
+                self.settle()
                 return self._observe(metric, table)
             except Exception:
                 self._ledger.drop()
@@ -94,6 +138,12 @@ class Instruments:
         zero = 0.0 if metric.unit == "s" else 0
         points = dict.fromkeys(zero_sets(metric, self._ledger.categories()), zero) | self._ledger.read(table)
         return [Observation(value, _attributes(metric, labels)) for labels, value in points.items()]
+
+
+def _real(made: Histogram) -> Histogram | None:
+    """The instrument behind one that stands in until a provider is set; None while there is none."""
+    # the API has no public name for its instruments that stand in
+    return getattr(made, "_real_instrument", made)
 
 
 def _attributes(metric: Metric, labels: tuple[str | None, ...]) -> dict[str, str]:

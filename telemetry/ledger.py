@@ -1,7 +1,11 @@
 """The ledger: every event is added here once, under one lock; every road out reads it.
 
 Counters of the metrics, the JSON and the exposition are views of these numbers, so they agree
-because there is nothing else to read.
+because there is nothing else to read. An operation never waits for the lock. One lookup and nothing
+else, which is what a hit is, is put down as a few numbers and added with others of its kind, before
+anything is read at the latest. Other events are added at once, or when somebody holds the lock (a
+reader, another thread, or this one, whose garbage collector closed an abandoned operation in the
+middle of an addition) go into an inbox that is emptied before anything is read.
 """
 
 from __future__ import annotations
@@ -11,14 +15,16 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeVar
 
+from telemetry.accounts import NO_AGE, Account, CategoryAccount, Cell, Series
+from telemetry.adding import add
+from telemetry.buckets import Ids
 from telemetry.events import OperationEvent
 from telemetry.figures import Figures
-from telemetry.histogram import Histogram
-from telemetry.schema import AGE_BUCKETS, DURATION_BUCKETS, SIZE_BUCKETS
-from telemetry.series import error_labels
+from telemetry.schema import Metric
 from telemetry.vocabulary import (
     ALL,
     BUILT_IN_CATEGORIES,
@@ -26,11 +32,17 @@ from telemetry.vocabulary import (
     MAX_REGISTERED_CATEGORIES,
     OTHER,
     BreakerState,
-    Trigger,
+    Operation,
 )
 
 MAX_STORES = 16
 """How many stores' breakers are told apart; the others share the name ``other``."""
+
+MOST_WAITING = 128
+"""Operations of one label set that are added together, by the last of them: less than one in a hundred waits for it."""
+
+Entry = tuple[OperationEvent, float | None, Account, Ids | None] | None
+"""What waits to be added; None is something that was dropped."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -45,12 +57,14 @@ class Ledger:
     """
 
     def __init__(self, categories: Iterable[str] = (), *, now: Callable[[], float] = time.time) -> None:
-        # reentrant: the collector may close an abandoned operation while this thread holds the lock
+        # reentrant: a signal's handler may read while this thread adds
         self._lock = threading.RLock()
-        self._inbox: deque[tuple[OperationEvent, float | None]] = deque()
         self._busy = False
+        self._inbox: deque[Entry] = deque()
         self._now = now
         self._figures = Figures(since=now())
+        self._by_category: dict[str, CategoryAccount] = {}
+        self._accounts: dict[tuple[str, Operation], Account] = {}
         self._categories = dict.fromkeys((*BUILT_IN_CATEGORIES, OTHER, GENERAL, ALL))
         for name in categories:
             self.register_category(name)
@@ -61,6 +75,9 @@ class Ledger:
     def _begin_anew(self) -> None:
         before, self._lock, self._busy = self._figures, threading.RLock(), False
         self._inbox.clear()
+        # the accounts themselves live on: an operation that the fork fell into holds one
+        for part in self._parts():
+            part.begin()
         # the stores' breakers and the policies live on in the child
         self._figures = Figures(
             breakers=dict(before.breakers),
@@ -93,68 +110,104 @@ class Ledger:
         """The category itself, or ``other``: nothing unbounded is ever a label."""
         return category if category in self._categories else OTHER
 
-    def apply(self, event: OperationEvent, duration_s: float) -> None:
+    def account(self, category: str, operation: Operation) -> Account:
+        """Where an operation is counted, to be asked for once and handed to ``apply``."""
+        return self._accounts.get((category, operation)) or self._open(self.known(category), operation)
+
+    def _open(self, category: str, operation: Operation) -> Account:
+        found = self._accounts.get((category, operation))
+        if found is None:
+            # two threads may come here at once: the first one's is kept
+            by_category = self._by_category.setdefault(category, CategoryAccount(category))
+            found = self._accounts.setdefault((category, operation), Account(by_category, operation))
+        return found
+
+    def _parts(self) -> tuple[CategoryAccount | Account, ...]:
+        return (*self._by_category.values(), *self._accounts.values())
+
+    def apply(
+        self, event: OperationEvent, duration_s: float, account: Account | None = None, ids: Ids | None = None
+    ) -> None:
         """Add one operation.
 
         Args:
             duration_s: how long all of it took, seconds.
+            account: of its category and operation; None looks it up.
+            ids: of its span when that is sampled, for exemplars.
         """
-        self._take(event, max(0.0, duration_s))
+        if account is None:
+            account = self.account(event.category, event.operation)
+        lookups = event.lookups
+        if len(lookups) == 1 and not event.rest:
+            ((lookup, n),) = lookups.items()
+            cell = account.cells.get(lookup)
+            if cell is not None and n == 1:
+                ages, waiting = event.ages_s, cell.waiting
+                if duration_s < 0.0:
+                    duration_s = 0.0
+                waiting.append((duration_s, ages[0] if ages else NO_AGE, event.avoided_s, ids))
+                if len(waiting) >= MOST_WAITING:
+                    self._add_waiting(account, cell)
+                return
+        lock = self._lock
+        if not lock.acquire(False):
+            self._inbox.append((event, duration_s, account, ids))
+            return
+        try:
+            if self._busy or self._inbox:
+                self._inbox.append((event, duration_s, account, ids))
+                self._drain()
+                return
+            self._busy = True
+            try:
+                add(self._figures, event, duration_s, account, ids)
+            except Exception:
+                self._figures.dropped += 1
+            finally:
+                self._busy = False
+        finally:
+            lock.release()
+
+    def _add_waiting(self, account: Account, cell: Cell) -> None:
+        """Add what waits in a cell, unless somebody holds the lock, who adds it or leaves it to the next."""
+        if self._lock.acquire(False):
+            busy, self._busy = self._busy, True
+            try:
+                if not busy:
+                    self._figures.dropped += account.add_cell(cell)
+            finally:
+                self._busy = busy
+                self._lock.release()
 
     def count(self, event: OperationEvent) -> None:
         """Add figures that an application counted by itself: no duration, no overhead."""
-        self._take(event, None)
-
-    def _take(self, event: OperationEvent, duration_s: float | None) -> None:
-        self._inbox.append((event, duration_s))
-        with self._lock:
-            self._drain()
+        self._inbox.append((event, None, self.account(event.category, event.operation), None))
+        if self._lock.acquire(False):
+            try:
+                self._drain()
+            finally:
+                self._lock.release()
 
     def _drain(self) -> None:
         """Add what came in; the lock must be held."""
         if self._busy:
-            # this very thread is adding further up its stack, and comes to the rest by itself
+            # this very thread is adding or reading further up its stack, and comes to the rest by itself or later
             return
         self._busy = True
         try:
             while self._inbox:
-                self._add(*self._inbox.popleft())
-        except Exception:
-            self._figures.dropped += 1
+                self._drain_one(self._inbox.popleft())
         finally:
             self._busy = False
 
-    def _add(self, event: OperationEvent, duration_s: float | None) -> None:
-        category, operation, figures = self.known(event.category), event.operation, self._figures
-        for (outcome, tier, reason), n in event.lookups.items():
-            figures.requests[category, operation, outcome, tier, reason] += n
-        if event.writes:
-            for result, n in event.writes.items():
-                figures.writes[category, result] += n
-        if event.deletes:
-            figures.deletes[category, event.trigger or Trigger.API] += event.deletes
-        if event.invalidations:
-            figures.invalidations[category, event.trigger or Trigger.API] += event.invalidations
-        if event.error is not None:
-            figures.errors[error_labels(category, operation, event.error)] += 1
-        for scope in event.waits:
-            figures.waits[category, scope] += 1
-        if duration_s is not None:
-            self._time(category, event, duration_s)
-
-    def _time(self, category: str, event: OperationEvent, duration_s: float) -> None:
-        figures = self._figures
-        overhead_s = max(0.0, duration_s - event.compute_s - event.wait_s)
-        figures.overhead_s[category] = figures.overhead_s.get(category, 0.0) + overhead_s
-        figures.avoided_s[category] = figures.avoided_s.get(category, 0.0) + event.avoided_s
-        _histogram(figures.durations, (category, event.outcome()), DURATION_BUCKETS).record(duration_s)
-        for seconds, _ in event.computed:
-            _histogram(figures.computations, category, DURATION_BUCKETS).record(seconds)
-        for age_s in event.ages_s:
-            _histogram(figures.ages, category, AGE_BUCKETS).record(age_s)
-        for size in event.sizes:
-            figures.bytes_stored[category] += size
-            _histogram(figures.sizes, category, SIZE_BUCKETS).record(size)
+    def _drain_one(self, entry: Entry) -> None:
+        try:
+            if entry is None:
+                self._figures.dropped += 1
+            else:
+                add(self._figures, *entry)
+        except Exception:
+            self._figures.dropped += 1
 
     def breaker(self, store: str, state: BreakerState) -> bool:
         """Note a breaker's state; True when it changed."""
@@ -169,29 +222,48 @@ class Ledger:
 
     def drop(self) -> None:
         """Note that an event could not be recorded as it should."""
-        with self._lock:
-            self._figures.dropped += 1
+        self._inbox.append(None)
 
     def figures(self) -> Figures:
         """All numbers at one moment, apart from what is counted later."""
-        with self._lock:
-            self._drain()
-            return self._figures.copy()
+        with self._reading():
+            copied = self._figures.copy()
+            for part in self._parts():
+                part.histograms(copied)
+        return copied
 
     def read(self, part: Callable[[Figures], Mapping[K, V]]) -> dict[K, V]:
-        """One table of the figures at one moment."""
-        with self._lock:
-            self._drain()
+        """One table of the figures at one moment; histograms are read by ``series``."""
+        with self._reading():
             return dict(part(self._figures))
+
+    def series(self, metric: Metric) -> list[Series]:
+        """The histograms of ``metric`` at one moment, by their labels, apart from what is counted later."""
+        with self._reading():
+            return [(labels, buckets.copy()) for part in self._parts() for labels, buckets in part.series(metric)]
 
     def dropped(self) -> int:
         """How many events could not be recorded as they should."""
-        with self._lock:
+        with self._reading():
             return self._figures.dropped
 
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """The figures as they are now: inside, nothing is added to them, in this thread neither."""
+        with self._lock:
+            self._drain()
+            busy, self._busy = self._busy, True
+            try:
+                if not busy:
+                    self._settle()
+                yield
+            finally:
+                self._busy = busy
 
-def _histogram(table: dict[K, Histogram], key: K, boundaries: tuple[float, ...]) -> Histogram:
-    found = table.get(key)
-    if found is None:
-        found = table[key] = Histogram(boundaries)
-    return found
+    def _settle(self) -> None:
+        """Bring the figures up to date."""
+        figures = self._figures
+        for account in tuple(self._accounts.values()):
+            figures.dropped += account.add_waiting()
+        for part in self._parts():
+            part.settle(figures)

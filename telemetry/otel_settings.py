@@ -80,6 +80,7 @@ class OtelSettings:
         queue: how many spans may wait.
         batch: how many spans go out at once.
         resource: attributes of the resource, ``service.name`` among them.
+        redis: False where ``OTEL_PYTHON_DISABLED_INSTRUMENTATIONS`` names the Redis instrumentation.
     """
 
     disabled: bool
@@ -90,6 +91,7 @@ class OtelSettings:
     queue: int
     batch: int
     resource: Mapping[str, str]
+    redis: bool = True
 
     @classmethod
     def from_mapping(
@@ -114,6 +116,7 @@ class OtelSettings:
             queue=queue,
             batch=min(int(_number(env, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512)), queue),
             resource=_resource(env, service_name),
+            redis="redis" not in map(str.strip, env.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")),
         )
 
 

@@ -20,11 +20,11 @@ from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExp
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, MetricReader
 from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SimpleSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -32,6 +32,8 @@ from redis.observability import MetricGroup, OTelConfig, attributes, get_observa
 
 from telemetry import pools
 from telemetry import redis as redis_instrumentation
+from telemetry.joined import Joining, JoiningPeriodicReader, JoiningProvider
+from telemetry.light_provider import LightProvider
 from telemetry.otel_settings import OtelSettings
 
 EXIT_S = 0.8
@@ -43,7 +45,7 @@ UNTRACED_URLS = r"/live$,/ready$,//[^/]+/metrics$"
 _HANDLE = "_glasscache_telemetry"
 
 
-class ScrapedReader(PrometheusMetricReader):
+class ScrapedReader(Joining, PrometheusMetricReader):
     """The Prometheus reader, read by scrapes alone.
 
     The exporter's own queues what a flush collects and shows it at the next scrape beside the newer
@@ -164,7 +166,8 @@ def setup(
     if isinstance(earlier, Telemetry):
         return earlier
     telemetry = _install(settings)
-    redis_instrumentation.instrument(telemetry.tracer_provider)
+    if settings.redis:
+        redis_instrumentation.instrument(telemetry.tracer_provider)
     _watch_pools()
     return telemetry
 
@@ -211,17 +214,17 @@ def build_meter_provider(
     signal = settings.metrics
     if "otlp" in signal.exporters:
         exporter = OTLPMetricExporter(endpoint=signal.endpoint, timeout=signal.timeout_s)
-        readers.append(PeriodicExportingMetricReader(exporter, settings.interval_ms, signal.timeout_s * 1000))
+        readers.append(JoiningPeriodicReader(exporter, settings.interval_ms, signal.timeout_s * 1000))
     if "console" in signal.exporters:
-        readers.append(PeriodicExportingMetricReader(ConsoleMetricExporter(), settings.interval_ms))
-    return MeterProvider(readers, resource, views=_views(), shutdown_on_exit=False)
+        readers.append(JoiningPeriodicReader(ConsoleMetricExporter(), settings.interval_ms))
+    return JoiningProvider(readers, resource, _views())
 
 
 def build_tracer_provider(
     settings: OtelSettings, resource: Resource, meter_provider: metrics.MeterProvider
-) -> TracerProvider:
+) -> LightProvider:
     """A tracer provider with the exporters that the settings name, each behind a queue; it sets no global."""
-    provider = TracerProvider(resource=resource, shutdown_on_exit=False, meter_provider=meter_provider)
+    provider = LightProvider(resource, meter_provider)
     exporters: list[SpanExporter] = []
     signal = settings.traces
     if "otlp" in signal.exporters:
@@ -230,9 +233,7 @@ def build_tracer_provider(
     if "console" in signal.exporters:
         exporters.append(ConsoleSpanExporter())
     for exporter_ in exporters:
-        provider.add_span_processor(
-            BatchSpanProcessor(exporter_, settings.queue, None, settings.batch, meter_provider=meter_provider)
-        )
+        provider.add_exporter(exporter_, settings.queue, settings.batch)
     return provider
 
 

@@ -16,8 +16,10 @@ from opentelemetry.trace import NoOpTracer, SpanContext, Tracer, TracerProvider
 from telemetry import events, schema
 from telemetry.events import OperationEvent
 from telemetry.instruments import Instruments
+from telemetry.kit import Kit
 from telemetry.ledger import Ledger
-from telemetry.scopes import ComputeScope, Kit, OperationScope, RefreshScope, WaitScope
+from telemetry.operations import OperationScope
+from telemetry.scopes import ComputeScope, RefreshScope, WaitScope
 from telemetry.vocabulary import GENERAL, BreakerState, FlightScope, Operation
 
 

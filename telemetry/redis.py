@@ -89,7 +89,7 @@ def _is_ours() -> bool:
 
 
 def _completes(layer: Any) -> bool:
-    return getattr(layer, "_self_wrapper", None) is _complete
+    return hasattr(getattr(layer, "_self_wrapper", None), redis_endings.COMPLETES)
 
 
 class _QuietProvider(TracerProvider):
@@ -106,15 +106,15 @@ class _QuietTracer(Tracer):
     """The tracer that the instrumentation is given; ``_end`` says what there is to say of a failure."""
 
     def __init__(self, tracer: Tracer) -> None:
-        self._tracer = tracer
+        self.tracer = tracer
 
     def start_span(self, name: str, context: Context | None = None, *args: Any, **kwargs: Any) -> Span:
-        return self._tracer.start_span(name, context, *args, **kwargs)
+        return self.tracer.start_span(name, context, *args, **kwargs)
 
     # an API tracer is a generator function there; what it gives back is a context manager all the same
     def start_as_current_span(self, name: str, *args: Any, **kwargs: Any) -> Any:
         quiet = {**kwargs, "record_exception": False, "set_status_on_exception": False}
-        return self._tracer.start_as_current_span(words.bounded_name(name), *args, **quiet)
+        return self.tracer.start_as_current_span(words.bounded_name(name), *args, **quiet)
 
 
 def _complete(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -132,6 +132,9 @@ def _complete(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...],
     if inspect.isawaitable(result):
         return _await(span, result, pipeline=pipeline)
     return _end(span, None, result, pipeline=pipeline)
+
+
+setattr(_complete, redis_endings.COMPLETES, True)
 
 
 async def _await(span: Span, result: Any, *, pipeline: bool) -> Any:

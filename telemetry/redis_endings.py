@@ -16,6 +16,9 @@ from telemetry import redis_words as words
 SCOPE = "opentelemetry.instrumentation.redis"
 """Name of the instrumentation scope of every Redis span, whoever makes it."""
 
+COMPLETES = "_glasscache_completes"
+"""Attribute of the wrapper of ours that completes what the instrumentation leaves out."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:

@@ -1,14 +1,12 @@
 """The ``with`` blocks of the recorder: each is a current span that ends by itself.
 
-Written as classes because they are on the path of every hit. No fault of a provider, sampler,
-processor or exporter leaves them: it is counted as dropped.
+No fault of a provider, sampler, processor or exporter leaves them: it is counted as dropped.
 """
 
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -17,25 +15,11 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanContext, Status, StatusCode, Tracer
 from opentelemetry.util.types import AttributeValue
 
-from telemetry import schema, spans, tally
+from telemetry import schema
 from telemetry.events import OperationEvent
-from telemetry.instruments import Instruments
+from telemetry.kit import Kit
 from telemetry.ledger import Ledger
 from telemetry.vocabulary import ErrorType, FlightScope
-
-
-@dataclass(slots=True, frozen=True)
-class Kit:
-    """What the scopes of one recorder share.
-
-    Args:
-        monotonic: the clock of durations, seconds.
-    """
-
-    tracer: Tracer
-    instruments: Instruments
-    ledger: Ledger
-    monotonic: Callable[[], float]
 
 
 class SpanScope:
@@ -73,7 +57,7 @@ class SpanScope:
     def finish(self, kind: type[BaseException] | None) -> None:
         """Make the parent current again and end the span."""
         if self._token is not None:
-            _detach(self._token, self._attached, abandoned=kind is GeneratorExit)
+            give_back(self._token, self._attached, abandoned=kind is GeneratorExit)
             self._token = None
         try:
             self.span.end()
@@ -110,7 +94,7 @@ class _Guard:
         return True
 
 
-def _detach(token: contextvars.Token[Context], attached: Context | None, *, abandoned: bool) -> None:
+def give_back(token: contextvars.Token[Context], attached: Context | None, *, abandoned: bool) -> None:
     """Give the context back without a word when this is no longer the context it was taken in.
 
     ``context.detach`` would log an error; an abandoned generator that is closed later may stand
@@ -148,47 +132,6 @@ class RefreshScope(SpanScope):
         self.finish(kind)
 
 
-class OperationScope(SpanScope):
-    """One operation: span, duration, numbers."""
-
-    __slots__ = ("_began", "_category", "_kit", "event")
-
-    def __init__(self, kit: Kit, event: OperationEvent) -> None:
-        super().__init__(kit.tracer, kit.ledger)
-        self._kit = kit
-        self._category = kit.ledger.known(event.category)
-        self.event = event
-        self._began = 0.0
-
-    def __enter__(self) -> OperationEvent:
-        event, category = self.event, self._category
-        self.start(schema.operation_span(event.operation, category), spans.start_attributes(event, category))
-        # inside the span: what an exemplar calls slow, the span calls slow too, and its trace is kept
-        self._began = self._kit.monotonic()
-        return event
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        kit, event = self._kit, self.event
-        duration_s = kit.monotonic() - self._began
-        kit.ledger.apply(event, duration_s)
-        # plain try, not guarded(): this is on the path of every hit
-        try:
-            tally.add(event)
-            kit.instruments.record(event, self._category, duration_s)
-        except Exception:
-            self.drop()
-        try:
-            if self.span.is_recording():
-                self.span.set_attributes(spans.end_attributes(event))
-                if event.failed:
-                    self.span.set_status(Status(StatusCode.ERROR))
-        except Exception:
-            self.drop()
-        self.finish(kind)
-
-
 class ComputeScope(SpanScope):
     """The caller's computation inside an operation."""
 
@@ -212,11 +155,12 @@ class ComputeScope(SpanScope):
         kit, event = self._kit, self._event
         seconds = max(0.0, kit.monotonic() - self._began)
         failure = failure_of(error)
-        event.compute_s += seconds
-        event.computed.append((seconds, failure))
-        event.failed = event.failed or failure is not None
+        event.computed_in(seconds, failure)
         with self.guarded():
-            kit.instruments.computed(kit.ledger.known(event.category), seconds, failure)
+            if kit.instruments.recorded:
+                kit.instruments.computed(kit.ledger.known(event.category), seconds, failure)
+            context = self.span.get_span_context()
+            event.compute_span = context.span_id if context.trace_flags.sampled else 0
         with self.guarded():
             if isinstance(error, Exception):
                 mark_failed(self.span, error)
@@ -239,7 +183,7 @@ class WaitScope(SpanScope):
         attributes = {schema.CATEGORY: category, schema.FLIGHT_SCOPE: self._scope.value}
         self.start(schema.wait_span(category), attributes, self._leader)
         self._began = self._kit.monotonic()
-        self._event.waits.append(self._scope)
+        self._event.waited(self._scope)
         return self
 
     def __exit__(

@@ -36,12 +36,22 @@ def end_attributes(event: OperationEvent) -> dict[str, AttributeValue]:
     tier = event.tier()
     if tier is not None:
         attributes[schema.TIER] = tier.value
-    if event.error is not None:
-        attributes[schema.ERROR_TYPE] = event.error.value
+    if event.rest:
+        attributes |= _rest_attributes(event)
     if event.breaker is not None:
         attributes[schema.BREAKER_STATE] = event.breaker.value
     if event.ttl_s is not None:
         attributes[schema.TTL] = event.ttl_s
+    if event.trigger is not None:
+        attributes[schema.TRIGGER] = event.trigger.value
+    return attributes | (_batch_attributes(event) if event.batch_size is not None else _single_attributes(event))
+
+
+def _rest_attributes(event: OperationEvent) -> dict[str, AttributeValue]:
+    """What a hit has none of."""
+    attributes: dict[str, AttributeValue] = {}
+    if event.error is not None:
+        attributes[schema.ERROR_TYPE] = event.error.value
     if event.computed:
         attributes[schema.COMPUTE_DURATION] = event.compute_s
     if event.writes:
@@ -49,9 +59,7 @@ def end_attributes(event: OperationEvent) -> dict[str, AttributeValue]:
     if event.deletes or event.invalidations:
         attributes[schema.DELETES_ATTRIBUTE] = event.deletes
         attributes[schema.INVALIDATIONS_ATTRIBUTE] = event.invalidations
-    if event.trigger is not None:
-        attributes[schema.TRIGGER] = event.trigger.value
-    return attributes | (_batch_attributes(event) if event.batch_size is not None else _single_attributes(event))
+    return attributes
 
 
 def _write_attributes(event: OperationEvent) -> dict[str, AttributeValue]:
@@ -69,7 +77,7 @@ def _single_attributes(event: OperationEvent) -> dict[str, AttributeValue]:
         attributes[schema.MISS_REASON] = reason.value
     if event.ages_s:
         attributes[schema.ENTRY_AGE] = event.ages_s[0]
-    if event.sizes:
+    if event.rest and event.sizes:
         attributes[schema.ENTRY_SIZE] = event.sizes[0]
     return attributes
 

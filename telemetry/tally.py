@@ -47,7 +47,5 @@ def leave(token: Token[tuple[Tally, ...]]) -> None:
         return
 
 
-def add(event: OperationEvent) -> None:
-    """Add an operation to every run that it happens in."""
-    for tally in _runs.get():
-        tally.add(event)
+running = _runs.get
+"""The sums of every run that this happens in."""

@@ -8,9 +8,10 @@ import threading
 
 import pytest
 
-from telemetry.events import OperationEvent
+from telemetry.events import OperationEvent, counted_hit
 from telemetry.histogram import Histogram
-from telemetry.ledger import MAX_STORES, Ledger
+from telemetry.ledger import MAX_STORES, MOST_WAITING, Ledger
+from telemetry.schema import ENTRY_AGE_METRIC, OPERATION_DURATION
 from telemetry.vocabulary import (
     ALL,
     MAX_REGISTERED_CATEGORIES,
@@ -40,7 +41,7 @@ def test_one_event_is_counted_in_every_table_it_speaks_of() -> None:
     event.wrote(WriteResult.STORED, size=100)
     event.fail(ErrorType.TIMEOUT)
     event.fail(ErrorType.OOM)
-    event.waits.append(FlightScope.PROCESS)
+    event.waited(FlightScope.PROCESS)
     event.compute_s, event.wait_s, event.computed = 0.5, 0.25, [(0.5, None)]
     ledger = Ledger()
     ledger.apply(event, 1.0)
@@ -132,6 +133,84 @@ def test_threads_lose_no_count() -> None:
     assert figures.avoided_s["context"] == 2000.0
 
 
+def test_what_is_added_together_is_what_would_have_been_added_one_by_one() -> None:
+    """Hits with and without an age, in and out of a sampled span: sums, extremes, buckets and last exemplars."""
+    together, apart = Ledger(), Ledger()
+    for n in range(3 * MOST_WAITING + 7):
+        event = OperationEvent("context", Operation.GET)
+        age = float(n % 90) if n % 3 else None
+        event.looked(Outcome.HIT, tier=Tier.REDIS, age_s=age, cost_s=0.5)
+        ids = (n, 2 * n, 3 * n) if n % 5 else None
+        for ledger in (together, apart):
+            ledger.apply(event, n / 1024, None, ids)
+        apart.figures()
+    for metric in (OPERATION_DURATION, ENTRY_AGE_METRIC):
+        ((labels, one),), ((same, other),) = together.series(metric), apart.series(metric)
+        assert labels == same
+        for part in ("counts", "total", "least", "greatest", "exemplars"):
+            assert getattr(one, part) == getattr(other, part), part
+    a, b = together.figures(), apart.figures()
+    assert (a.requests, a.overhead_s, a.avoided_s) == (b.requests, b.overhead_s, b.avoided_s)
+    assert a.requests.total() == 3 * MOST_WAITING + 7
+
+
+def test_no_operation_waits_for_a_reader() -> None:
+    """While the lock is held by somebody else, hits and writes are put aside, and are counted by the next reading."""
+    ledger, locked, free = Ledger(), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with ledger._lock:
+            locked.set()
+            free.wait(10)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    locked.wait()
+    for _ in range(2 * MOST_WAITING):
+        ledger.apply(hit(), 0.001)
+    written = OperationEvent("context", Operation.SET)
+    written.wrote(WriteResult.STORED, size=10)
+    ledger.apply(written, 0.001)
+    ledger.count(counted_hit("tool"))
+    ledger.drop()
+    assert holder.is_alive()
+    free.set()
+    holder.join()
+    figures = ledger.figures()
+    assert figures.requests.total() == 2 * MOST_WAITING + 1
+    assert (figures.writes.total(), figures.dropped) == (1, 1)
+
+
+def test_a_signals_handler_may_read_while_its_thread_adds() -> None:
+    """It sees what was added before, and nobody hangs."""
+    ledger, seen = Ledger(), []
+
+    class Interrupted(int):
+        """A number in whose addition a handler runs."""
+
+        def __radd__(self, other: int) -> int:
+            seen.append(ledger.figures().requests.total())
+            return other + int(self)
+
+    event = hit()
+    event.lookups = dict.fromkeys(event.lookups, Interrupted(2))
+    ledger.apply(event, 0.0)
+    assert seen == [0] and ledger.figures().requests.total() == 2
+
+
+def test_one_that_cannot_be_added_costs_none_of_those_it_waits_with() -> None:
+    """All others of its kind are counted in full."""
+    ledger = Ledger()
+    for n in range(2 * MOST_WAITING):
+        event = hit()
+        if n == 5:
+            event.ages_s = ["old"]  # type: ignore[list-item]
+        ledger.apply(event, 0.5)
+    figures = ledger.figures()
+    assert (figures.requests.total(), figures.dropped) == (2 * MOST_WAITING, 1)
+    assert figures.durations["context", Outcome.HIT].count == figures.ages["context"].count == 2 * MOST_WAITING - 1
+
+
 def test_an_event_that_arrives_while_this_thread_is_adding_another_is_counted() -> None:
     """The collector may close an abandoned operation in the middle of an addition: both are counted, nobody hangs."""
     ledger = Ledger()
@@ -144,9 +223,9 @@ def test_an_event_that_arrives_while_this_thread_is_adding_another_is_counted() 
             return other + int(self)
 
     event = hit()
-    event.lookups = dict.fromkeys(event.lookups, Interrupting(1))
+    event.lookups = dict.fromkeys(event.lookups, Interrupting(2))
     ledger.apply(event, 0.0)
-    assert ledger.figures().requests.total() == 2
+    assert ledger.figures().requests.total() == 3
 
 
 def test_an_event_that_cannot_be_added_is_dropped_and_counted() -> None:
@@ -217,3 +296,23 @@ def test_quantiles_interpolate_inside_a_bucket() -> None:
     assert histogram.quantile(0.75) == 3.0
     histogram.record(100.0)
     assert histogram.quantile(1.0) == 4.0
+
+
+def test_a_field_that_no_event_has_is_refused() -> None:
+    """A word that is written wrongly is no figure that is lost in silence."""
+    with pytest.raises(TypeError, match="'erorr'"):
+        OperationEvent("tool", Operation.GET, erorr=ErrorType.OTHER)
+
+
+def test_what_one_event_says_is_in_no_other() -> None:
+    """Fields that nobody set are the class's own and cannot be written to by mistake."""
+    event, other = OperationEvent("tool", Operation.GET), OperationEvent("tool", Operation.GET)
+    event.wrote(WriteResult.STORED, size=1)
+    event.waited(FlightScope.PROCESS)
+    event.computed_in(1.0, None)
+    event.looked(Outcome.HIT, age_s=1.0)
+    event.deletes += 2
+    empty = (other.writes, other.sizes, other.waits, other.computed, other.lookups, other.ages_s, other.deletes)
+    assert not any(empty)
+    with pytest.raises(AttributeError):
+        other.sizes.append(1)

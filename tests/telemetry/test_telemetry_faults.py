@@ -71,7 +71,7 @@ def with_processor(processor: SpanProcessor) -> SDKTracerProvider:
 
 
 def broken_histograms() -> Recorder:
-    recorder = Recorder()
+    recorder = Recorder(meter_provider=SDKMeterProvider(shutdown_on_exit=False))
     for name in ("_duration", "_compute", "_size", "_age"):
         setattr(recorder._kit.instruments, name, Deaf())
     return recorder
@@ -202,3 +202,28 @@ def test_providers_that_are_set_later_are_found() -> None:
         [sys.executable, "-c", LATE], env={**os.environ, "PYTHONPATH": ROOT}, capture_output=True, text=True, timeout=60
     )
     assert done.stdout.strip() == "2 1 1", done.stderr
+
+
+BROKEN_LATE = """
+from opentelemetry import trace
+from telemetry.recorder import Recorder
+from telemetry.vocabulary import Operation, Outcome
+class Broken(trace.TracerProvider):
+    def get_tracer(self, *args, **kwargs):
+        raise RuntimeError
+recorder = Recorder()
+trace.set_tracer_provider(Broken())
+with recorder.operation("tool", Operation.GET) as event:
+    event.looked(Outcome.MISS)
+figures = recorder.ledger.figures()
+print(figures.requests.total(), figures.dropped > 0)
+"""
+
+
+def test_a_broken_provider_that_is_set_later_reaches_nobody() -> None:
+    """It costs the span, which is counted, and nothing else."""
+    environment = {**os.environ, "PYTHONPATH": ROOT}
+    done = subprocess.run(
+        [sys.executable, "-c", BROKEN_LATE], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == "1 True", done.stderr

@@ -10,12 +10,18 @@ from typing import Any
 import pytest
 import redis
 from opentelemetry import trace
+from opentelemetry.instrumentation._semconv import _OpenTelemetrySemanticConventionStability as stability
 from opentelemetry.instrumentation.redis import RedisInstrumentor
 from opentelemetry.instrumentation.utils import suppress_instrumentation
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from telemetry import redis as instrumentation
 from telemetry.commands import CommandSpans, command_spans
+from telemetry.light import LightSpan
+from telemetry.light_provider import LightProvider
 from telemetry.testing import Captured
 
 CANARY = "canary7f3a"
@@ -111,12 +117,33 @@ def text(client: redis.Redis) -> redis.Redis:
     return client
 
 
-@pytest.fixture(params=["ours", "application's", "application's, with hooks"])
-def instrumented(request: pytest.FixtureRequest) -> Iterator[Captured]:
+class Exported:
+    """Our set-up's own provider, whose spans are light; what its exporter is given."""
+
+    def __init__(self) -> None:
+        self.tracer_provider, self._kept = LightProvider(Resource({}), NoOpMeterProvider()), InMemorySpanExporter()
+        self.tracer_provider.add_exporter(self._kept, 2048, 512)
+
+    def spans(self) -> list[ReadableSpan]:
+        self.tracer_provider.force_flush()
+        return list(self._kept.get_finished_spans())
+
+    def clear(self) -> None:
+        self.tracer_provider.force_flush()
+        self._kept.clear()
+
+
+@pytest.fixture(params=["ours", "ours, light", "application's", "application's, with hooks"])
+def instrumented(request: pytest.FixtureRequest) -> Iterator[Any]:
     """Redis instrumented by us, or by the application alone."""
-    kept, hooks = Captured(), {}
-    if request.param == "ours":
+    kept, hooks = Captured() if request.param != "ours, light" else Exported(), {}
+    if request.param.startswith("ours"):
+        # whoever initialised the instrumentation first in this process did so without the opt-in
+        stability._initialized, stability._OTEL_SEMCONV_STABILITY_SIGNAL_MAPPING = False, {}
         instrumentation.instrument(kept.tracer_provider)
+        made = command_spans(database=0, address="s", port=None, dropped=lost).start([("GET", "k")])
+        assert isinstance(made, LightSpan) is isinstance(kept, Exported)
+        made.finish(None)
         yield kept
         instrumentation.uninstrument()
         return
@@ -130,7 +157,7 @@ def instrumented(request: pytest.FixtureRequest) -> Iterator[Captured]:
     RedisInstrumentor().uninstrument()
 
 
-def compared(captured: Captured, both: Callable[[], None]) -> dict[str, Any]:
+def compared(captured: Any, both: Callable[[], None]) -> dict[str, Any]:
     """The two spans that ``both`` made under one parent are the same; what they say."""
     captured.clear()
     tracer = trace.get_tracer("t", tracer_provider=captured.tracer_provider)
@@ -143,9 +170,7 @@ def compared(captured: Captured, both: Callable[[], None]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", SINGLE)
-def test_a_command_has_redis_pys_span(
-    text: redis.Redis, instrumented: Captured, spans: CommandSpans, name: str
-) -> None:
+def test_a_command_has_redis_pys_span(text: redis.Redis, instrumented: Any, spans: CommandSpans, name: str) -> None:
     """Name, kind, scope, attributes, status, events and parent are the instrumented path's, of errors too."""
 
     def both() -> None:
@@ -158,7 +183,7 @@ def test_a_command_has_redis_pys_span(
 @pytest.mark.parametrize("raising", [True, False])
 @pytest.mark.parametrize("name", PIPELINES)
 def test_a_pipeline_has_redis_pys_span(
-    text: redis.Redis, instrumented: Captured, spans: CommandSpans, name: str, raising: bool
+    text: redis.Redis, instrumented: Any, spans: CommandSpans, name: str, raising: bool
 ) -> None:
     """Likewise for pipelines, whether their errors are raised or handed back in the reply."""
 
@@ -170,7 +195,7 @@ def test_a_pipeline_has_redis_pys_span(
 
 
 def test_a_timeout_and_a_refused_connection_have_redis_pys_span(
-    instrumented: Captured, server_socket: str, tmp_path: Any
+    instrumented: Any, server_socket: str, tmp_path: Any
 ) -> None:
     """A server that is silent or absent is told in the same words."""
     for path, command in ((server_socket, ("BLPOP", CANARY, 1)), (str(tmp_path / "none"), ("GET", CANARY))):
@@ -185,7 +210,7 @@ def test_a_timeout_and_a_refused_connection_have_redis_pys_span(
         assert said["status"][0] is trace.StatusCode.ERROR
 
 
-def test_a_server_at_a_port_has_redis_pys_span(instrumented: Captured) -> None:
+def test_a_server_at_a_port_has_redis_pys_span(instrumented: Any) -> None:
     """Host and port are told as redis-py's connection has them."""
     made = command_spans(database=0, address="127.0.0.1", port=1, dropped=lost)
     with redis.Redis(host="127.0.0.1", port=1, retry=None) as client:

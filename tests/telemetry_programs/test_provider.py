@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 ROOT = Path(__file__).parents[2]
 WORK = """
@@ -91,7 +92,7 @@ def collector() -> Iterator[Collector]:
 
 def test_importing_telemetry_imports_no_sdk() -> None:
     """A library may import the package without the SDK, and without setting anything."""
-    code = "import sys, telemetry.logs, telemetry.recorder\n"
+    code = "import sys, telemetry.commands, telemetry.logs, telemetry.recorder\n"
     code += "print(json.dumps([n for n in sys.modules if n.startswith(('opentelemetry.sdk', 'prometheus_client'))]))"
     assert run(code) == []
 
@@ -317,6 +318,66 @@ def test_under_opentelemetry_instrument(server_socket: str, collector: Collector
     assert body.count(b"db.operation.name") == 1
     # the agent read the opt-in before it was set, so the older names are there too
     assert b"server.address" in body and b"db.system.name" in body and b"net.peer.name" in body
+
+
+@pytest.mark.parametrize("disabled", ["", "redis", "urllib3, redis"])
+def test_the_redis_instrumentation_can_be_declined(server_socket: str, disabled: str) -> None:
+    """OTEL_PYTHON_DISABLED_INSTRUMENTATIONS is kept to, by redis-py's commands and by those of a driver of our own."""
+    code = (
+        WORK
+        + """
+from telemetry.commands import command_spans
+handle = telemetry.setup()
+spans = handle.keep_spans()
+client.get("k")
+made = command_spans(database=0, address="s", port=None, dropped=lambda: None).start([("GET", "k")])
+print(json.dumps([len(spans()), made is not None]))
+"""
+    )
+    found = run(code, SOCKET=server_socket, OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=disabled)
+    assert found == ([0, False] if disabled else [1, True])
+
+
+def test_a_hit_is_one_trace_with_its_command_and_its_exemplars(collector: Collector, server_socket: str) -> None:
+    """Under our set-up the light spans of an operation and its command, and joined histograms, go out by OTLP."""
+    code = (
+        WORK
+        + """
+from telemetry.commands import command_spans
+from telemetry.recorder import Recorder
+from telemetry.vocabulary import Operation, Outcome, Tier
+early = Recorder()
+handle = telemetry.setup()
+spans = command_spans(database=0, address="s", port=None, dropped=lambda: None)
+for recorder in (early, Recorder()):
+    with recorder.operation("tool", Operation.GET) as event:
+        span = spans.start([("GET", "k")])
+        span.finish(None, b"v")
+        client.get("k")
+        event.looked(Outcome.HIT, tier=Tier.REDIS, age_s=1.0, cost_s=2.0)
+text = handle.scrape()[0].decode()
+print(json.dumps([l for l in text.splitlines() if l.startswith("cache_operation_duration_seconds_count{")]))
+"""
+    )
+    (line,) = run(code, SOCKET=server_socket, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+    assert line.endswith(" 2.0") and 'cache_tier="redis"' in line
+    request = ExportTraceServiceRequest.FromString(collector.body("/v1/traces"))
+    sent = [span for resource in request.resource_spans for scope in resource.scope_spans for span in scope.spans]
+    tops = {span.span_id: span for span in sent if span.name == "cache.get tool"}
+    commands = [span for span in sent if span.name == "GET"]
+    assert len(tops) == 2 and sorted(span.parent_span_id for span in commands) == sorted([*tops, *tops])
+    light, ordinary = (commands[0], commands[1])
+    assert {a.key for a in light.attributes} == {a.key for a in ordinary.attributes}
+    exemplars = [
+        (metric.name, exemplar.span_id)
+        for resource in ExportMetricsServiceRequest.FromString(collector.body("/v1/metrics")).resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        for point in metric.histogram.data_points
+        for exemplar in point.exemplars
+    ]
+    assert {"cache.operation.duration", "cache.entry.age"} <= {name for name, _ in exemplars}
+    assert {span_id for name, span_id in exemplars if name.startswith("cache.")} <= tops.keys()
 
 
 def test_console_prints_spans(server_socket: str) -> None:
