@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from cache.core.engine import Engine, Operation, Wanted
+from cache.core.engine import Engine, Operation
 from cache.core.lookup import MISS, Computed
 from cache.core.policies import Policy
-from cache.core.reading import Found, decode, look
+from cache.core.reading import look_one
+from cache.core.shelves import Wanted
 from cache.core.steps import Compute
+from cache.core.verdicts import Found, decode
 from cache.errors import StoreError
 from telemetry.events import OperationEvent
 from telemetry.vocabulary import MissReason, Outcome, Tier
@@ -49,7 +51,7 @@ class Ask:
 def look_for(ask: Ask) -> Operation[Found | None]:
     """Look the key up; None when the store did not answer, which is counted."""
     try:
-        (found,) = yield from look(ask.engine, ask.policy, [ask.wanted], ask.engine.reading(), prepare=True)
+        found = yield from look_one(ask.engine, ask.policy, ask.wanted, ask.engine.reading(), prepare=True)
     except StoreError as trouble:
         ask.engine.failed(ask.event, trouble)
         return None

@@ -14,13 +14,15 @@ from typing import Any
 
 from cache.core.ask import Ask, from_entry, serve_stale, unwrap
 from cache.core.codecs import Encoded
-from cache.core.engine import Engine, Operation, Wanted
+from cache.core.engine import Engine, Operation
 from cache.core.flights import Flight, FlightState
 from cache.core.lookup import MISS
 from cache.core.policies import Policy
-from cache.core.reading import Found, look
+from cache.core.reading import look
 from cache.core.results import copy_of, draft_of, encode_result
+from cache.core.shelves import Wanted
 from cache.core.steps import Compute, Wait
+from cache.core.verdicts import Found
 from cache.core.writing import Terms, store
 from cache.errors import CacheValueError, StoreError
 from telemetry.events import OperationEvent

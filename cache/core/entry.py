@@ -25,7 +25,7 @@ import hashlib
 import hmac
 import struct
 import zlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cache.core import fingerprint
 from cache.core.fingerprint import Fingerprint
@@ -40,6 +40,7 @@ COMPRESSED, SIGNED = 1, 2
 PREFIX = MAGIC + bytes([VERSION])
 """What every record of this version begins with."""
 
+_ENTRY_BEGINS = PREFIX + bytes([ENTRY])
 _HEAD = struct.Struct(">2sBB16sBB32sdddHHI")
 _SCOPE = struct.Struct(">H")
 
@@ -76,12 +77,12 @@ class Sealer:
 
     def holds(self, raw: bytes) -> bool:
         """True when the seal at the end of ``raw`` fits what stands before it."""
-        body = memoryview(raw)[: -self.size]
-        return hmac.compare_digest(self.seal(bytes(body) if self._key else body), raw[-self.size :])  # type: ignore[arg-type]
+        if self._key:
+            return hmac.compare_digest(self.seal(raw[: -self.size]), raw[-self.size :])
+        return zlib.crc32(memoryview(raw)[:-4]) == int.from_bytes(raw[-4:], "big")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """An entry, taken apart. Times are seconds since the epoch."""
 
     digest: bytes
@@ -134,6 +135,33 @@ def parse(raw: bytes, digest: bytes, sealer: Sealer) -> Entry:
     if at + used + length + sealer.size != len(raw):
         raise BadEntryError(MissReason.CORRUPT)
     return Entry(bound, codec, bool(flags & COMPRESSED), payload, created, expires, cost, named, printed, own)
+
+
+def open_plain(
+    raw: bytes, digest: bytes, sealer: Sealer, scopes: tuple[tuple[str, bytes], ...], labels: tuple[bytes, ...]
+) -> Entry | None:
+    """Take an entry apart that holds no files and was made under exactly these scopes and tokens.
+
+    Args:
+        labels: the names of ``scopes`` as an entry holds them.
+
+    Returns:
+        The entry; None for any other, and for what ``parse`` would refuse.
+    """
+    size = sealer.size
+    if raw[:4] != _ENTRY_BEGINS or len(raw) < _HEAD.size + size:
+        return None
+    _, _, _, own, codec, flags, bound, created, expires, cost, count, files, length = _HEAD.unpack_from(raw)
+    if count != len(scopes) or files or bound != digest or flags & SIGNED != sealer.flag:
+        return None
+    at = _HEAD.size
+    for label, (_, token) in zip(labels, scopes, strict=True):
+        if not raw.startswith(label + token, at):
+            return None
+        at += len(label) + TOKEN
+    if at + length + size != len(raw) or not sealer.holds(raw):
+        return None
+    return Entry(bound, codec, flags & COMPRESSED != 0, raw[at:-size], created, expires, cost, scopes, (), own)
 
 
 def _scopes(raw: bytes, count: int) -> tuple[tuple[tuple[str, bytes], ...], int]:

@@ -14,7 +14,7 @@ from cache.core.ask import Ask, from_entry
 from cache.core.codecs import Encoded
 from cache.core.engine import Operation
 from cache.core.flights import Flight, FlightState
-from cache.core.reading import look
+from cache.core.reading import look_one
 from cache.core.scripts import RELEASE
 from cache.core.steps import Call, Pause, RunScript
 from cache.errors import StoreError
@@ -71,7 +71,7 @@ def _turn(ask: Ask, token: bytes) -> Operation[bool]:
 
 
 def _take(ask: Ask, token: bytes) -> Operation[bool]:
-    name = keys.lock_name(ask.wanted.address, ask.engine.namespace)
+    name = keys.lock_name(ask.wanted.address.digest, ask.engine.namespace)
     lifetime = max(1, int(ask.policy.lock_ttl_s * 1000))
     reply = yield Call(("SET", name, token, "NX", "PX", lifetime), ask.engine.writing())
     return reply is not None
@@ -80,14 +80,14 @@ def _take(ask: Ask, token: bytes) -> Operation[bool]:
 def _look_again(ask: Ask) -> Operation[bool]:
     """Look once more: another process may have written meanwhile; True when it has."""
     engine = ask.engine
-    (ask.found,) = yield from look(engine, ask.policy, [ask.wanted], engine.reading(), prepare=True)
+    ask.found = yield from look_one(engine, ask.policy, ask.wanted, engine.reading(), prepare=True)
     return ask.found.reason is None
 
 
 def _release(ask: Ask, token: bytes, held: bool) -> Operation[None]:
     if not held:
         return
-    name = keys.lock_name(ask.wanted.address, ask.engine.namespace)
+    name = keys.lock_name(ask.wanted.address.digest, ask.engine.namespace)
     try:
         yield RunScript(RELEASE, [name], [token], ask.engine.writing(), idempotent=True)
     except StoreError as trouble:
