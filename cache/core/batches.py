@@ -18,7 +18,8 @@ from cache.core.engine import Engine, Operation
 from cache.core.flights import Flight, FlightState
 from cache.core.lookup import MISS
 from cache.core.policies import Policy
-from cache.core.reading import look
+from cache.core.quick import Hit, count
+from cache.core.reading import look_quickly
 from cache.core.results import copy_of, draft_of, encode_result
 from cache.core.shelves import Wanted
 from cache.core.steps import Compute, Wait
@@ -109,11 +110,15 @@ def _fill(batch: _Batch) -> Operation[None]:
 def _look(batch: _Batch) -> Operation[None]:
     engine, wanted = batch.engine, list(batch.wanted.values())
     try:
-        found = yield from look(engine, batch.policy, wanted, engine.reading(), prepare=True)
+        found = yield from look_quickly(engine, batch.policy, wanted, engine.reading(), prepare=True)
     except StoreError as trouble:
         batch.engine.failed(batch.event, trouble)
         return
+    now = engine.clock.time()
     for name, item in zip(batch.wanted, found, strict=True):
+        if isinstance(item, Hit):
+            batch.values[name] = count(batch.event, item, now, batch.times[name])
+            continue
         batch.found[name] = item
         if item.trouble is not None:
             batch.engine.failed(batch.event, item.trouble)

@@ -137,31 +137,29 @@ def parse(raw: bytes, digest: bytes, sealer: Sealer) -> Entry:
     return Entry(bound, codec, bool(flags & COMPRESSED), payload, created, expires, cost, named, printed, own)
 
 
-def open_plain(
-    raw: bytes, digest: bytes, sealer: Sealer, scopes: tuple[tuple[str, bytes], ...], labels: tuple[bytes, ...]
-) -> Entry | None:
-    """Take an entry apart that holds no files and was made under exactly these scopes and tokens.
+Opened = tuple[int, bool, bytes, float, float, float]
+"""Codec, whether it is compressed, payload, created, expires, cost: what a hit needs of an entry."""
+
+
+def open_plain(raw: bytes, digest: bytes, sealer: Sealer, scopes: bytes, count: int) -> Opened | None:
+    """Open an entry that holds no files and was made under exactly these scopes and tokens.
 
     Args:
-        labels: the names of ``scopes`` as an entry holds them.
+        scopes: names and tokens, as the entry holds them.
+        count: how many they are.
 
     Returns:
-        The entry; None for any other, and for what ``parse`` would refuse.
+        None for any other entry, and for what ``parse`` would refuse.
     """
-    size = sealer.size
-    if raw[:4] != _ENTRY_BEGINS or len(raw) < _HEAD.size + size:
+    size, at = sealer.size, _HEAD.size + len(scopes)
+    if raw[:4] != _ENTRY_BEGINS or len(raw) < at + size:
         return None
-    _, _, _, own, codec, flags, bound, created, expires, cost, count, files, length = _HEAD.unpack_from(raw)
-    if count != len(scopes) or files or bound != digest or flags & SIGNED != sealer.flag:
+    _, _, _, _, codec, flags, bound, created, expires, cost, named, files, length = _HEAD.unpack_from(raw)
+    if named != count or files or bound != digest or flags & SIGNED != sealer.flag:
         return None
-    at = _HEAD.size
-    for label, (_, token) in zip(labels, scopes, strict=True):
-        if not raw.startswith(label + token, at):
-            return None
-        at += len(label) + TOKEN
-    if at + length + size != len(raw) or not sealer.holds(raw):
+    if at + length + size != len(raw) or not raw.startswith(scopes, _HEAD.size) or not sealer.holds(raw):
         return None
-    return Entry(bound, codec, flags & COMPRESSED != 0, raw[at:-size], created, expires, cost, scopes, (), own)
+    return codec, flags & COMPRESSED != 0, raw[at:-size], created, expires, cost
 
 
 def _scopes(raw: bytes, count: int) -> tuple[tuple[tuple[str, bytes], ...], int]:

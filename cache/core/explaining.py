@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cache.core.engine import Engine, Operation
-from cache.core.reading import look_one
+from cache.core.reading import look
 from cache.core.steps import Call
 from cache.core.verdicts import Found
 from cache.errors import StoreError
@@ -75,7 +75,7 @@ def explain(engine: Engine, category: str, key: Any) -> Operation[Explanation]:
         if not engine.enabled:
             return Explanation(outcome=Outcome.BYPASS, **known)
         try:
-            found = yield from look_one(engine, policy, wanted, engine.reading())
+            (found,) = yield from look(engine, policy, [wanted], engine.reading())
             left = yield Call(("PTTL", wanted.address.name), engine.reading(), idempotent=True)
         except StoreError as trouble:
             engine.failed(event, trouble)

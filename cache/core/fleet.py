@@ -14,7 +14,7 @@ from cache.core.ask import Ask, from_entry
 from cache.core.codecs import Encoded
 from cache.core.engine import Operation
 from cache.core.flights import Flight, FlightState
-from cache.core.reading import look_one
+from cache.core.reading import look
 from cache.core.scripts import RELEASE
 from cache.core.steps import Call, Pause, RunScript
 from cache.errors import StoreError
@@ -80,7 +80,7 @@ def _take(ask: Ask, token: bytes) -> Operation[bool]:
 def _look_again(ask: Ask) -> Operation[bool]:
     """Look once more: another process may have written meanwhile; True when it has."""
     engine = ask.engine
-    ask.found = yield from look_one(engine, ask.policy, ask.wanted, engine.reading(), prepare=True)
+    (ask.found,) = yield from look(engine, ask.policy, [ask.wanted], engine.reading(), prepare=True)
     return ask.found.reason is None
 
 

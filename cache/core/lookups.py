@@ -7,7 +7,10 @@ from typing import Any
 
 from cache.core.engine import Engine, Operation
 from cache.core.lookup import MISS, Lookup
-from cache.core.reading import look, look_one
+from cache.core.policies import Policy
+from cache.core.quick import Hit, count
+from cache.core.reading import look, look_quickly
+from cache.core.shelves import Wanted
 from cache.core.verdicts import Found
 from cache.errors import StoreError
 from telemetry.events import OperationEvent
@@ -30,13 +33,12 @@ def lookup(
             event.looked(Outcome.BYPASS)
             return Lookup(MISS, Outcome.BYPASS)
         try:
-            found = yield from look_one(engine, policy, wanted, engine.reading(), prepare=prepare)
+            (found,) = yield from look(engine, policy, [wanted], engine.reading(), prepare=prepare)
         except StoreError as trouble:
             engine.failed(event, trouble)
             event.looked(Outcome.ERROR)
             return Lookup(MISS, Outcome.ERROR, error=trouble.kind)
-        _count(engine, event, found)
-        return _answer(engine, found)
+        return _told(engine, event, found)
 
 
 def get(engine: Engine, category: str, key: Any, *, tags: Sequence[str] = ()) -> Operation[Any]:
@@ -44,17 +46,8 @@ def get(engine: Engine, category: str, key: Any, *, tags: Sequence[str] = ()) ->
     policy = engine.policies[category]
     wanted = engine.want(policy, key, tags)
     with engine.recorder.operation(policy.name, Op.GET, digest=wanted.address.short) as event:
-        if not engine.enabled:
-            event.looked(Outcome.BYPASS)
-            return MISS
-        try:
-            found = yield from look_one(engine, policy, wanted, engine.reading())
-        except StoreError as trouble:
-            engine.failed(event, trouble)
-            event.looked(Outcome.ERROR)
-            return MISS
-        _count(engine, event, found)
-        return found.value
+        (value,) = yield from _values(engine, policy, [wanted], event)
+        return value
 
 
 def get_many(engine: Engine, category: str, keys: Sequence[Any], *, tags: Sequence[str] = ()) -> Operation[list[Any]]:
@@ -62,41 +55,38 @@ def get_many(engine: Engine, category: str, keys: Sequence[Any], *, tags: Sequen
     policy = engine.policies[category]
     wanted = [engine.want(policy, key, tags) for key in keys]
     with engine.recorder.operation(policy.name, Op.GET_MANY, batch_size=len(wanted)) as event:
-        if not engine.enabled:
-            event.looked(Outcome.BYPASS, n=len(wanted))
-            return [MISS] * len(wanted)
-        if not wanted:
-            return []
-        try:
-            found = yield from look(engine, policy, wanted, engine.reading())
-        except StoreError as trouble:
-            engine.failed(event, trouble)
-            event.looked(Outcome.ERROR, n=len(wanted))
-            return [MISS] * len(wanted)
-        for item in found:
-            _count(engine, event, item)
-        return [item.value for item in found]
+        return (yield from _values(engine, policy, wanted, event)) if wanted else []
 
 
-def _count(engine: Engine, event: OperationEvent, found: Found) -> None:
-    """Count one verdict."""
+def _values(engine: Engine, policy: Policy, wanted: Sequence[Wanted], event: OperationEvent) -> Operation[list[Any]]:
+    """The values of ``wanted``, each counted."""
+    if not engine.enabled:
+        event.looked(Outcome.BYPASS, n=len(wanted))
+        return [MISS] * len(wanted)
+    try:
+        found = yield from look_quickly(engine, policy, wanted, engine.reading())
+    except StoreError as trouble:
+        engine.failed(event, trouble)
+        event.looked(Outcome.ERROR, n=len(wanted))
+        return [MISS] * len(wanted)
+    now = engine.clock.time()
+    return [
+        count(event, item, now) if type(item) is Hit else _told(engine, event, item).value  # type: ignore[arg-type]
+        for item in found
+    ]
+
+
+def _told(engine: Engine, event: OperationEvent, found: Found) -> Lookup:
+    """Count one verdict and turn it into the caller's answer."""
     if found.trouble is not None:
         engine.failed(event, found.trouble)
-    item = found.entry
-    if found.reason is not None or item is None:
-        event.looked(Outcome.MISS, reason=found.reason)
-        return
-    now = engine.clock.time()
-    event.looked(Outcome.HIT, tier=Tier.REDIS, age_s=max(0.0, now - item.created), cost_s=item.cost_s)
-    event.ttl_s = item.expires - now
-
-
-def _answer(engine: Engine, found: Found) -> Lookup:
-    """One verdict as the caller is told it."""
     now, item = engine.clock.time(), found.entry
-    facts: dict[str, Any] = {"fence": found.fence}
-    if item is not None:
-        facts |= {"age": max(0.0, now - item.created), "ttl": item.expires - now, "cost_s": item.cost_s}
+    age = max(0.0, now - item.created) if item is not None else None
+    left = item.expires - now if item is not None else None
+    cost = item.cost_s if item is not None else 0.0
     if found.reason is None:
-        return Lookup(found.value, Outcome.HIT, Tier.REDIS, **facts)
-    return Lookup(MISS, Outcome.MISS, miss_reason=found.reason, **facts)
+        event.looked(Outcome.HIT, tier=Tier.REDIS, age_s=age, cost_s=cost)
+        event.ttl_s = left
+        return Lookup(found.value, Outcome.HIT, Tier.REDIS, age=age, ttl=left, fence=found.fence, cost_s=cost)
+    event.looked(Outcome.MISS, reason=found.reason)
+    return Lookup(MISS, Outcome.MISS, miss_reason=found.reason, age=age, ttl=left, fence=found.fence, cost_s=cost)

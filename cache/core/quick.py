@@ -1,52 +1,99 @@
-"""A plain hit, judged in one go; what is none is left to ``verdicts``, which knows every case."""
+"""Plain hits, known at a glance; what is none is left to ``verdicts``, which knows every case.
+
+A plain hit is a fresh entry of its key, made from no files, under just the scopes that are wanted.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from cache.core import codecs
 from cache.core.engine import Engine
 from cache.core.entry import open_plain
-from cache.core.generations import CATEGORY_RECORD, FENCE_OF_CATEGORY, TOKEN, Fence, made_by
+from cache.core.generations import CATEGORY_RECORD, FENCE_OF_CATEGORY, TOKEN, made_by
 from cache.core.policies import Policy
 from cache.core.shelves import Wanted
-from cache.core.verdicts import Found
 from cache.errors import CacheValueError
+from telemetry.events import OperationEvent
+from telemetry.vocabulary import Outcome, Tier
 
 
-def plain_hit(
-    engine: Engine, policy: Policy, want: Wanted, raw: Any, tokens: Sequence[Any], now: float
-) -> Found | None:
-    """The verdict where all is as it mostly is: a fresh entry, made from no files, under just the scopes wanted.
+class Hit(NamedTuple):
+    """A value and what is counted of it.
 
     Args:
-        raw: what stands under the key.
-        tokens: the category's record, then the tokens of the tags in the order of the scopes wanted.
-        now: seconds since the epoch.
+        value: decoded for this caller.
+        created: seconds since the epoch, as is ``expires``.
+        cost_s: seconds that its computation took.
+    """
+
+    value: Any
+    created: float
+    expires: float
+    cost_s: float
+
+
+def count(event: OperationEvent, hit: Hit, now: float, n: int = 1) -> Any:
+    """Count ``n`` lookups that a hit from Redis answers; its value."""
+    event.looked(Outcome.HIT, tier=Tier.REDIS, n=n, age_s=max(0.0, now - hit.created), cost_s=hit.cost_s)
+    event.ttl_s = hit.expires - now
+    return hit.value
+
+
+def hits(
+    engine: Engine, policy: Policy, wanted: Sequence[Wanted], raw: Sequence[Any], tokens: Mapping[str, Any]
+) -> list[Hit | None]:
+    """What of ``wanted`` is a plain hit.
+
+    Args:
+        raw: what stands under each key.
+        tokens: the category's record and the tags' tokens as Redis holds them, by scope, the category first.
 
     Returns:
-        The hit; None for everything else, hits of rarer kinds among it.
+        The hit, or None where the long way must say, in the order of ``wanted``.
     """
-    record = tokens[0]
-    if type(raw) is not bytes or type(record) is not bytes or len(record) != CATEGORY_RECORD:
-        return None
-    if not made_by(record, engine.identity()):
-        return None
-    category = want.scopes[0]
-    made: tuple[tuple[str, bytes], ...] = ((category, record[:TOKEN]),)
-    seen: tuple[tuple[str, bytes], ...] = ((category, record[:FENCE_OF_CATEGORY]),)
-    if len(tokens) > 1:
-        tags = tuple(zip(want.scopes[1:], tokens[1:], strict=True))
-        if any(type(token) is not bytes or len(token) != TOKEN for _, token in tags):
-            return None
-        made, seen = made + tags, seen + tags
-    item = open_plain(raw, want.address.digest, engine.sealer, made, want.labels)
-    if item is None or item.expires <= now:
-        return None
-    try:
-        value = codecs.decode(item.codec, item.compressed, item.payload, max_bytes=policy.max_bytes)
-    except CacheValueError:
-        return None
-    engine.view.saw(seen)
-    return Found(want, Fence(seen, item.own), None, value, item, len(raw))
+    record = tokens[wanted[0].scopes[0]]
+    if type(record) is not bytes or len(record) != CATEGORY_RECORD or not made_by(record, engine.identity()):
+        return [None] * len(wanted)
+    now, sealer, most = engine.clock.time(), engine.sealer, policy.max_bytes
+    only = wanted[0].labels[0] + record[:TOKEN]
+    found: list[Hit | None] = []
+    for want, data in zip(wanted, raw, strict=True):
+        hit = None
+        held = only if len(want.scopes) == 1 else _held(want, only, tokens)
+        opened = open_plain(data, want.address.digest, sealer, held, len(want.scopes)) if data and held else None
+        if opened is not None:
+            codec, compressed, payload, created, expires, cost_s = opened
+            if expires > now:
+                try:
+                    hit = Hit(codecs.decode(codec, compressed, payload, max_bytes=most), created, expires, cost_s)
+                except CacheValueError:
+                    hit = None
+        found.append(hit)
+    _remember(engine, record, tokens)
+    return found
+
+
+def _held(want: Wanted, only: bytes, tokens: Mapping[str, Any]) -> bytes:
+    """The scopes with their tokens, as an entry made under them holds them; empty when a token is none."""
+    parts = [only]
+    for label, scope in zip(want.labels[1:], want.scopes[1:], strict=True):
+        token = tokens[scope]
+        if type(token) is not bytes or len(token) != TOKEN:
+            return b""
+        parts += (label, token)
+    return b"".join(parts)
+
+
+def _remember(engine: Engine, record: bytes, tokens: Mapping[str, Any]) -> None:
+    """Tell the view what was seen; nothing to do where it knows."""
+    view, fence = engine.view, record[:FENCE_OF_CATEGORY]
+    scopes = iter(tokens)
+    category = next(scopes)
+    if view.token(category) != fence:
+        view.saw([(category, fence)])
+    for tag in scopes:
+        token = tokens[tag]
+        if view.token(tag) != token and type(token) is bytes and len(token) == TOKEN:
+            view.saw([(tag, token)])

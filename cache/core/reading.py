@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from cache.clock import Deadline
@@ -12,32 +13,13 @@ from cache.core.generations import NO_TOKEN, CategoryRecord, category_scope
 from cache.core.healing import heal
 from cache.core.making import Tokens, expect_list, make_generations, tag_token
 from cache.core.policies import Policy
-from cache.core.quick import plain_hit
+from cache.core.quick import Hit, hits
 from cache.core.seen import block_of
 from cache.core.shelves import Wanted
 from cache.core.steps import Call
 from cache.core.verdicts import Found, Sight, judge, parse
 from cache.errors import StoreError
 from telemetry.vocabulary import MissReason
-
-
-def look_one(
-    engine: Engine, policy: Policy, want: Wanted, deadline: Deadline, *, prepare: bool = False
-) -> Operation[Found]:
-    """Look one key up; as ``look``, but a plain hit is known at a glance.
-
-    Raises:
-        StoreError: the store did not answer properly.
-    """
-    if engine.pending:
-        yield from heal(engine, deadline)
-    reply = yield Call(want.question, deadline, True)
-    expect_list(reply, len(want.question) - 1)
-    found = plain_hit(engine, policy, want, reply[0], (reply[1], *reply[3:]), engine.clock.time())
-    if found is None:
-        sight = _sight(engine, want.scopes, reply[:1], reply[1], {block_of(want.address.digest): reply[2]}, reply[3:])
-        (found,) = yield from _conclude(engine, policy, [want], sight, deadline, prepare)
-    return found
 
 
 def look(
@@ -54,50 +36,75 @@ def look(
     Raises:
         StoreError: the store did not answer properly.
     """
+    reply = yield from _ask(engine, wanted, deadline)
+    return (yield from _conclude(engine, policy, wanted, reply, deadline, prepare))
+
+
+def look_quickly(
+    engine: Engine, policy: Policy, wanted: Sequence[Wanted], deadline: Deadline, *, prepare: bool = False
+) -> Operation[list[Hit | Found]]:
+    """As ``look``, but a plain hit is known at a glance, and its fence is not told.
+
+    Raises:
+        StoreError: the store did not answer properly.
+    """
+    reply = yield from _ask(engine, wanted, deadline)
+    found: list[Any] = hits(engine, policy, wanted, reply.raw, reply.tokens)
+    rest = [i for i, hit in enumerate(found) if hit is None]
+    if rest:
+        reply.raw = [reply.raw[i] for i in rest]
+        more = yield from _conclude(engine, policy, [wanted[i] for i in rest], reply, deadline, prepare)
+        for i, one in zip(rest, more, strict=True):
+            found[i] = one
+    return found
+
+
+@dataclass(slots=True)
+class _Reply:
+    """What stands in Redis: under the keys, of the seen-filter by its blocks' numbers, of the scopes by their names."""
+
+    raw: list[Any]
+    blocks: dict[int, Any]
+    tokens: dict[str, Any]
+
+
+def _ask(engine: Engine, wanted: Sequence[Wanted], deadline: Deadline) -> Operation[_Reply]:
     if engine.pending:
         yield from heal(engine, deadline)
-    tags = {scope: name for want in wanted for scope, name in zip(want.scopes[1:], want.question[4:], strict=True)}
-    blocks = {block_of(want.address.digest): want.question[3] for want in wanted}
+    if len(wanted) == 1:
+        want = wanted[0]
+        reply = yield Call(want.question, deadline, True)
+        expect_list(reply, len(want.question) - 1)
+        tokens = dict(zip(want.scopes, (reply[1], *reply[3:]), strict=True))
+        return _Reply(reply[:1], {block_of(want.address.digest): reply[2]}, tokens)
     names = [want.address.name for want in wanted]
-    scope, count, end = engine.shelves[policy.name].scope, len(names), len(names) + 1 + len(blocks)
-    question = ("MGET", *names, engine.scope_name(scope), *blocks.values(), *tags.values())
-    reply = yield Call(question, deadline, True)
-    expect_list(reply, len(question) - 1)
-    tokens, now = dict(zip(tags, reply[end:], strict=True)), engine.clock.time()
-    glances = [
-        plain_hit(engine, policy, want, raw, [reply[count], *[tokens[tag] for tag in want.scopes[1:]]], now)
-        for want, raw in zip(wanted, reply[:count], strict=True)
-    ]
-    rest = [i for i, found in enumerate(glances) if found is None]
-    if rest:
-        held = dict(zip(blocks, reply[count + 1 : end], strict=True))
-        sight = _sight(engine, (scope, *tags), [reply[i] for i in rest], reply[count], held, reply[end:])
-        found = yield from _conclude(engine, policy, [wanted[i] for i in rest], sight, deadline, prepare)
-        for i, one in zip(rest, found, strict=True):
-            glances[i] = one
-    return [found for found in glances if found is not None]
+    blocks = {block_of(want.address.digest): want.question[3] for want in wanted}
+    scopes = {wanted[0].scopes[0]: wanted[0].question[2]}
+    for want in wanted:
+        scopes.update(zip(want.scopes[1:], want.question[4:], strict=True))
+    reply = yield Call(("MGET", *names, *blocks.values(), *scopes.values()), deadline, True)
+    count, end = len(names), len(names) + len(blocks)
+    expect_list(reply, end + len(scopes))
+    tokens = dict(zip(scopes, reply[end:], strict=True))
+    return _Reply(reply[:count], dict(zip(blocks, reply[count:end], strict=True)), tokens)
 
 
-def _sight(
-    engine: Engine,
-    scopes: Sequence[str],
-    raw: list[Any],
-    raw_record: Any,
-    blocks: dict[int, Any],
-    tags: Sequence[Any],
-) -> Sight:
-    """What a reply shows; ``scopes`` are the category and the tags that ``tags`` are the tokens of."""
+def _sight(engine: Engine, reply: _Reply) -> Sight:
+    """A reply, taken apart."""
+    category, *tags = reply.tokens
+    raw_record = reply.tokens[category]
     record = CategoryRecord.parse(raw_record, engine.identity())
-    tokens: Tokens = {scopes[0]: record.fence if record else None}
-    tokens.update((name, tag_token(token)) for name, token in zip(scopes[1:], tags, strict=True))
-    known_before = engine.view.token(scopes[0]) is not None
-    return Sight(raw, record, raw_record is not None or known_before, blocks, tokens)
+    tokens: Tokens = {category: record.fence if record else None}
+    tokens.update((name, tag_token(reply.tokens[name])) for name in tags)
+    known_before = engine.view.token(category) is not None
+    return Sight(reply.raw, record, raw_record is not None or known_before, reply.blocks, tokens)
 
 
 def _conclude(
-    engine: Engine, policy: Policy, wanted: Sequence[Wanted], sight: Sight, deadline: Deadline, prepare: bool
+    engine: Engine, policy: Policy, wanted: Sequence[Wanted], reply: _Reply, deadline: Deadline, prepare: bool
 ) -> Operation[list[Found]]:
-    """The verdicts on what is no plain hit; makes what a write after them needs."""
+    """The verdicts, the long way; makes what a write after them needs."""
+    sight = _sight(engine, reply)
     entries = [parse(engine, raw, want) for raw, want in zip(sight.raw, wanted, strict=True)]
     yield from _see_further_tags(engine, entries, sight, deadline)
     rows = zip(wanted, entries, sight.raw, strict=True)
