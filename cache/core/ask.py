@@ -62,7 +62,7 @@ def look_for(ask: Ask) -> Operation[Hit | Found | None]:
     except StoreError as trouble:
         engine.failed(ask.event, trouble)
         return None
-    if isinstance(found, Hit):
+    if isinstance(found, tuple):
         return found
     if found.trouble is not None:
         ask.engine.failed(ask.event, found.trouble)

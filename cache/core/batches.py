@@ -18,7 +18,7 @@ from cache.core.engine import Engine, Operation
 from cache.core.flights import Flight, FlightState
 from cache.core.lookup import MISS
 from cache.core.policies import Policy
-from cache.core.quick import Hit, count
+from cache.core.quick import count
 from cache.core.reading import look_quickly
 from cache.core.results import copy_of, draft_of, encode_result
 from cache.core.shelves import Wanted
@@ -116,7 +116,7 @@ def _look(batch: _Batch) -> Operation[None]:
         return
     now = engine.clock.time()
     for name, item in zip(batch.wanted, found, strict=True):
-        if isinstance(item, Hit):
+        if isinstance(item, tuple):
             batch.values[name] = count(batch.event, item, now, batch.times[name])
             continue
         batch.found[name] = item

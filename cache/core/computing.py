@@ -16,7 +16,7 @@ from cache.core.codecs import Encoded
 from cache.core.engine import Engine, Operation
 from cache.core.flights import Flight, FlightState
 from cache.core.lookup import MISS
-from cache.core.quick import Hit, count
+from cache.core.quick import count
 from cache.core.results import copy_of, draft_of, encode_result
 from cache.core.steps import Background, Compute, Wait
 from cache.core.ttl import seconds as ttl_seconds
@@ -41,7 +41,7 @@ def get_or_compute(
         ticket = engine.flights.enter(name)
         try:
             found = yield from look_for(ask)
-            if isinstance(found, Hit):
+            if isinstance(found, tuple):
                 return count(event, found, engine.clock.time())
             ask.found = found
             answer = from_entry(ask)

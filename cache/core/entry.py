@@ -25,9 +25,11 @@ import hashlib
 import hmac
 import struct
 import zlib
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from cache.core import fingerprint
+from cache.core.addresses import Address
 from cache.core.fingerprint import Fingerprint
 from cache.core.generations import NO_TOKEN, TOKEN
 from telemetry.vocabulary import MissReason
@@ -141,25 +143,39 @@ Opened = tuple[int, bool, bytes, float, float, float]
 """Codec, whether it is compressed, payload, created, expires, cost: what a hit needs of an entry."""
 
 
-def open_plain(raw: bytes, digest: bytes, sealer: Sealer, scopes: bytes, count: int) -> Opened | None:
-    """Open an entry that holds no files and was made under exactly these scopes and tokens.
+class Bound(Protocol):
+    """What an entry must be bound to."""
+
+    @property
+    def address(self) -> Address: ...
+
+    @property
+    def scopes(self) -> tuple[str, ...]: ...
+
+
+def open_plain(
+    raw: Sequence[Any], wanted: Sequence[Bound], held: Sequence[bytes], sealer: Sealer
+) -> Iterator[Opened | None]:
+    """Open entries that hold no files and were made under exactly these scopes and tokens.
 
     Args:
-        scopes: names and tokens, as the entry holds them.
-        count: how many they are.
+        held: names and tokens of the scopes, as an entry holds them; empty where a token is missing.
 
     Returns:
         None for any other entry, and for what ``parse`` would refuse.
     """
-    size, at = sealer.size, _HEAD.size + len(scopes)
-    if raw[:4] != _ENTRY_BEGINS or len(raw) < at + size:
-        return None
-    _, _, _, _, codec, flags, bound, created, expires, cost, named, files, length = _HEAD.unpack_from(raw)
-    if named != count or files or bound != digest or flags & SIGNED != sealer.flag:
-        return None
-    if at + length + size != len(raw) or not raw.startswith(scopes, _HEAD.size) or not sealer.holds(raw):
-        return None
-    return codec, flags & COMPRESSED != 0, raw[at:-size], created, expires, cost
+    size, flag, head, unpack = sealer.size, sealer.flag, _HEAD.size, _HEAD.unpack_from
+    for data, want, scopes in zip(raw, wanted, held, strict=True):
+        at = head + len(scopes)
+        if data is None or not scopes or data[:4] != _ENTRY_BEGINS or len(data) < at + size:
+            yield None
+            continue
+        _, _, _, _, codec, flags, bound, created, expires, cost, named, files, length = unpack(data)
+        same = bound == want.address.digest and named == len(want.scopes) and data.startswith(scopes, head)
+        if not same or files or flags & SIGNED != flag or at + length + size != len(data) or not sealer.holds(data):
+            yield None
+        else:
+            yield codec, flags & COMPRESSED != 0, data[at:-size], created, expires, cost
 
 
 def _scopes(raw: bytes, count: int) -> tuple[tuple[tuple[str, bytes], ...], int]:

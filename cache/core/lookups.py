@@ -8,7 +8,7 @@ from typing import Any
 from cache.core.engine import Engine, Operation
 from cache.core.lookup import MISS, Lookup
 from cache.core.policies import Policy
-from cache.core.quick import Hit, count
+from cache.core.quick import count
 from cache.core.reading import look, look_quickly
 from cache.core.shelves import Wanted
 from cache.core.verdicts import Found
@@ -70,10 +70,7 @@ def _values(engine: Engine, policy: Policy, wanted: Sequence[Wanted], event: Ope
         event.looked(Outcome.ERROR, n=len(wanted))
         return [MISS] * len(wanted)
     now = engine.clock.time()
-    return [
-        count(event, item, now) if type(item) is Hit else _told(engine, event, item).value  # type: ignore[arg-type]
-        for item in found
-    ]
+    return [_told(engine, event, item).value if isinstance(item, Found) else count(event, item, now) for item in found]
 
 
 def _told(engine: Engine, event: OperationEvent, found: Found) -> Lookup:

@@ -6,7 +6,7 @@ A plain hit is a fresh entry of its key, made from no files, under just the scop
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from cache.core import codecs
 from cache.core.engine import Engine
@@ -18,27 +18,16 @@ from cache.errors import CacheValueError
 from telemetry.events import OperationEvent
 from telemetry.vocabulary import Outcome, Tier
 
-
-class Hit(NamedTuple):
-    """A value and what is counted of it.
-
-    Args:
-        value: decoded for this caller.
-        created: seconds since the epoch, as is ``expires``.
-        cost_s: seconds that its computation took.
-    """
-
-    value: Any
-    created: float
-    expires: float
-    cost_s: float
+Hit = tuple[Any, float, float, float]
+"""The value, decoded for this caller; created and expires, seconds since the epoch; seconds that computing it took."""
 
 
 def count(event: OperationEvent, hit: Hit, now: float, n: int = 1) -> Any:
     """Count ``n`` lookups that a hit from Redis answers; its value."""
-    event.looked(Outcome.HIT, tier=Tier.REDIS, n=n, age_s=max(0.0, now - hit.created), cost_s=hit.cost_s)
-    event.ttl_s = hit.expires - now
-    return hit.value
+    value, created, expires, cost_s = hit
+    event.looked(Outcome.HIT, tier=Tier.REDIS, n=n, age_s=max(0.0, now - created), cost_s=cost_s)
+    event.ttl_s = expires - now
+    return value
 
 
 def hits(
@@ -56,18 +45,17 @@ def hits(
     record = tokens[wanted[0].scopes[0]]
     if type(record) is not bytes or len(record) != CATEGORY_RECORD or not made_by(record, engine.identity()):
         return [None] * len(wanted)
-    now, sealer, most = engine.clock.time(), engine.sealer, policy.max_bytes
     only = wanted[0].labels[0] + record[:TOKEN]
+    held = [only if len(want.scopes) == 1 else _held(want, only, tokens) for want in wanted]
     found: list[Hit | None] = []
-    for want, data in zip(wanted, raw, strict=True):
+    now, most = engine.clock.time(), policy.max_bytes
+    for opened in open_plain(raw, wanted, held, engine.sealer):
         hit = None
-        held = only if len(want.scopes) == 1 else _held(want, only, tokens)
-        opened = open_plain(data, want.address.digest, sealer, held, len(want.scopes)) if data and held else None
         if opened is not None:
             codec, compressed, payload, created, expires, cost_s = opened
             if expires > now:
                 try:
-                    hit = Hit(codecs.decode(codec, compressed, payload, max_bytes=most), created, expires, cost_s)
+                    hit = codecs.decode(codec, compressed, payload, max_bytes=most), created, expires, cost_s
                 except CacheValueError:
                     hit = None
         found.append(hit)

@@ -81,7 +81,8 @@ def _ask(engine: Engine, wanted: Sequence[Wanted], deadline: Deadline) -> Operat
     blocks = {block_of(want.address.digest): want.question[3] for want in wanted}
     scopes = {wanted[0].scopes[0]: wanted[0].question[2]}
     for want in wanted:
-        scopes.update(zip(want.scopes[1:], want.question[4:], strict=True))
+        if len(want.scopes) > 1:
+            scopes.update(zip(want.scopes[1:], want.question[4:], strict=True))
     reply = yield Call(("MGET", *names, *blocks.values(), *scopes.values()), deadline, True)
     count, end = len(names), len(names) + len(blocks)
     expect_list(reply, end + len(scopes))

@@ -87,7 +87,7 @@ def test_a_plain_hit_is_known_at_a_glance(key: bytes, tags: tuple[str, ...]) -> 
     reply = [entry(at, want).pack(at.sealer), RECORD, None, *[TAG] * (len(want.scopes) - 1)]
     hit = glance(at, want, reply)
     assert hit is not None
-    assert hit.value == {"n": 1}
+    assert hit[0] == {"n": 1}
     assert agree(hit, long_way(at, want, reply))
     assert at.view.token("category:tool") == RECORD[:32]
     assert all(at.view.token(scope) == TAG for scope in want.scopes[1:])
