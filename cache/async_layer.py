@@ -59,7 +59,7 @@ class AsyncCache(Opened):
             UnknownCategoryError: nobody registered the category.
             CacheKeyError: the key or a tag cannot be encoded.
         """
-        return (await self._run(lookups.lookup(self._engine, category, key, tags=tags, prepare=False))).value
+        return await self._run(lookups.get(self._engine, category, key, tags=tags))
 
     async def lookup(self, category: str, key: Any, *, tags: Sequence[str] = ()) -> Lookup:
         """All about one lookup: value, outcome, tier, miss reason, age, TTL, error and the fence for a ``set``.

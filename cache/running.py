@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 from cache.core.engine import Operation
-from cache.core.steps import Background, Compute, Pause, Step, Wait
+from cache.core.steps import STORE_STEPS, Background, Compute, Pause, Step, Wait
 from cache.stores.contract import AsyncStore, Store
 
 T = TypeVar("T")
@@ -51,7 +51,12 @@ class Runner:
 
     def __init__(self, store: Store, sleep: Callable[[float], None] = time.sleep) -> None:
         self.store = store
-        self._sleep = sleep
+        self._acts: dict[type, Callable[[Any], Any]] = {
+            Compute: lambda step: step.call(),
+            Wait: self._wait,
+            Pause: lambda step: sleep(step.seconds),
+            Background: lambda step: self._start(step.operation),
+        }
         self.begin_anew()
 
     def begin_anew(self) -> None:
@@ -80,17 +85,13 @@ class Runner:
             raise disguised.error from None
 
     def _carry_out(self, step: Step) -> Any:
-        if isinstance(step, Compute):
-            return step.call()
-        if isinstance(step, Wait):
-            landed = threading.Event()
-            step.flight.on_end(landed.set)
-            return landed.wait(step.seconds)
-        if isinstance(step, Pause):
-            return self._sleep(step.seconds)
-        if isinstance(step, Background):
-            return self._start(step.operation)
-        return self.store.execute(step)
+        act = self._acts.get(type(step))
+        return self.store.execute(step) if act is None else act(step)  # type: ignore[arg-type]
+
+    def _wait(self, step: Wait) -> bool:
+        landed = threading.Event()
+        step.flight.on_end(landed.set)
+        return landed.wait(step.seconds)
 
     def _start(self, operation: Callable[[], Operation[Any]]) -> None:
         with self._lock:
@@ -145,7 +146,9 @@ class AsyncRunner:
             step = next(operation)
             while True:
                 try:
-                    answer = await self._carry_out(step)
+                    # most steps go to the store; a coroutine in between would cost each of them
+                    asks = type(step) in STORE_STEPS
+                    answer = await (self.store.execute(step) if asks else self._carry_out(step))  # type: ignore[arg-type]
                 except BaseException as error:
                     step = operation.throw(error)
                 else:

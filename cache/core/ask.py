@@ -6,11 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from cache.core.engine import Engine, Operation, Wanted
+from cache.core.engine import Engine, Operation
 from cache.core.lookup import MISS, Computed
 from cache.core.policies import Policy
-from cache.core.reading import Found, decode, look
+from cache.core.quick import Hit
+from cache.core.reading import look, look_quickly
+from cache.core.shelves import Wanted
 from cache.core.steps import Compute
+from cache.core.verdicts import Found, decode
 from cache.errors import StoreError
 from telemetry.events import OperationEvent
 from telemetry.vocabulary import MissReason, Outcome, Tier
@@ -46,13 +49,21 @@ class Ask:
             self.event.looked(Outcome.MISS, reason=self.found.reason, n=self.times)
 
 
-def look_for(ask: Ask) -> Operation[Found | None]:
+def look_for(ask: Ask) -> Operation[Hit | Found | None]:
     """Look the key up; None when the store did not answer, which is counted."""
+    engine, policy, deadline = ask.engine, ask.policy, ask.engine.reading()
     try:
-        (found,) = yield from look(ask.engine, ask.policy, [ask.wanted], ask.engine.reading(), prepare=True)
+        if policy.refresh_ahead:
+            # what may be made anew needs its fence
+            found: Hit | Found
+            (found,) = yield from look(engine, policy, [ask.wanted], deadline, prepare=True)
+        else:
+            (found,) = yield from look_quickly(engine, policy, [ask.wanted], deadline, prepare=True)
     except StoreError as trouble:
-        ask.engine.failed(ask.event, trouble)
+        engine.failed(ask.event, trouble)
         return None
+    if isinstance(found, tuple):
+        return found
     if found.trouble is not None:
         ask.engine.failed(ask.event, found.trouble)
     return found

@@ -14,13 +14,16 @@ from typing import Any
 
 from cache.core.ask import Ask, from_entry, serve_stale, unwrap
 from cache.core.codecs import Encoded
-from cache.core.engine import Engine, Operation, Wanted
+from cache.core.engine import Engine, Operation
 from cache.core.flights import Flight, FlightState
 from cache.core.lookup import MISS
 from cache.core.policies import Policy
-from cache.core.reading import Found, look
+from cache.core.quick import count
+from cache.core.reading import look_quickly
 from cache.core.results import copy_of, draft_of, encode_result
+from cache.core.shelves import Wanted
 from cache.core.steps import Compute, Wait
+from cache.core.verdicts import Found
 from cache.core.writing import Terms, store
 from cache.errors import CacheValueError, StoreError
 from telemetry.events import OperationEvent
@@ -107,11 +110,15 @@ def _fill(batch: _Batch) -> Operation[None]:
 def _look(batch: _Batch) -> Operation[None]:
     engine, wanted = batch.engine, list(batch.wanted.values())
     try:
-        found = yield from look(engine, batch.policy, wanted, engine.reading(), prepare=True)
+        found = yield from look_quickly(engine, batch.policy, wanted, engine.reading(), prepare=True)
     except StoreError as trouble:
         batch.engine.failed(batch.event, trouble)
         return
+    now = engine.clock.time()
     for name, item in zip(batch.wanted, found, strict=True):
+        if isinstance(item, tuple):
+            batch.values[name] = count(batch.event, item, now, batch.times[name])
+            continue
         batch.found[name] = item
         if item.trouble is not None:
             batch.engine.failed(batch.event, item.trouble)

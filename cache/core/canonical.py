@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from operator import itemgetter
 from pathlib import PurePath
 from typing import Any
 from uuid import UUID
@@ -144,16 +145,20 @@ def _mapping(value: Any, out: list[bytes], budget: _Budget, depth: int) -> None:
     budget.spend(8)
     out.append(b"M%d:" % len(value))
     pairs = [(_alone(key, budget, depth), item) for key, item in value.items()]
-    for key, item in sorted(pairs, key=_first):
+    pairs.sort(key=_first)
+    for key, item in pairs:
         out.append(key)
         _encode(item, out, budget, depth)
 
 
-def _first(pair: tuple[bytes, Any]) -> bytes:
-    return pair[0]
+_first = itemgetter(0)
 
 
 def _alone(value: Any, budget: _Budget, depth: int) -> bytes:
+    if type(value) is str:
+        body = _text(value)
+        budget.spend(len(body))
+        return b"s%d:%b" % (len(body), body)
     out: list[bytes] = []
     _encode(value, out, budget, depth)
     return b"".join(out)

@@ -79,6 +79,9 @@ def decode(codec: int, compressed: bool, payload: bytes, *, max_bytes: int) -> A
     Raises:
         CacheValueError: the payload is not what its codec writes, or is too large.
     """
+    if codec == JSON and not compressed and len(payload) <= max_bytes:
+        # what most entries are
+        return _decode_json(payload)
     decoder = _DECODERS.get(codec)
     if decoder is None:
         raise CacheValueError(f"there is no codec {codec}")

@@ -9,7 +9,7 @@ from typing import Any
 from cache.clock import Deadline
 from cache.core import keys, seen, ttl
 from cache.core.codecs import Encoded
-from cache.core.engine import Engine, Operation, Wanted
+from cache.core.engine import Engine, Operation
 from cache.core.entry import Entry
 from cache.core.fingerprint import Fingerprint
 from cache.core.generations import (
@@ -21,9 +21,10 @@ from cache.core.generations import (
     read_token,
 )
 from cache.core.healing import heal
+from cache.core.making import Tokens, make_generations, read_generations, token_of
 from cache.core.policies import Policy
-from cache.core.reading import Tokens, make_generations, read_generations, token_of
 from cache.core.scripts import COMMIT
+from cache.core.shelves import Wanted
 from cache.core.steps import Arg, RunScript
 from cache.errors import StoreError
 from telemetry.vocabulary import ErrorType

@@ -16,6 +16,7 @@ from cache.core.codecs import Encoded
 from cache.core.engine import Engine, Operation
 from cache.core.flights import Flight, FlightState
 from cache.core.lookup import MISS
+from cache.core.quick import count
 from cache.core.results import copy_of, draft_of, encode_result
 from cache.core.steps import Background, Compute, Wait
 from cache.core.ttl import seconds as ttl_seconds
@@ -39,7 +40,10 @@ def get_or_compute(
             return unwrap((yield from run_computation(ask)))
         ticket = engine.flights.enter(name)
         try:
-            ask.found = yield from look_for(ask)
+            found = yield from look_for(ask)
+            if isinstance(found, tuple):
+                return count(event, found, engine.clock.time())
+            ask.found = found
             answer = from_entry(ask)
             if answer is not MISS:
                 if due(ask):

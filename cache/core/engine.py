@@ -13,17 +13,16 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from cache.clock import Clock, Deadline
-from cache.core import keys
 from cache.core.entry import Sealer
 from cache.core.fingerprint import Fingerprint
 from cache.core.flights import Flights
-from cache.core.generations import GenerationView, TokenSource, category_scope, tag_scope
-from cache.core.keys import Address
+from cache.core.generations import GenerationView, TokenSource, category_scope
 from cache.core.memory import FailureMemory
 from cache.core.pending import Pending
 from cache.core.policies import Policy, PolicyTable
+from cache.core.shelves import Shelf, Wanted, scope_name
 from cache.core.steps import Step
-from cache.errors import CacheKeyError, StoreError
+from cache.errors import StoreError
 from telemetry.events import OperationEvent
 from telemetry.recorder import Recorder
 from telemetry.vocabulary import BreakerState
@@ -31,14 +30,6 @@ from telemetry.vocabulary import BreakerState
 T = TypeVar("T")
 Operation = Generator[Step, Any, T]
 """An operation: yields steps, is sent their answers, returns a ``T``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """One key of a lookup or a write: where it lives and what can invalidate it."""
-
-    address: Address
-    scopes: tuple[str, ...]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,9 +65,11 @@ class Engine:
     flights: Flights = field(default_factory=Flights)
     failures: FailureMemory = field(default_factory=FailureMemory)
     pending: Pending = field(init=False)
+    shelves: dict[str, Shelf] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.pending = Pending(category_scope(name) for name in self.policies)
+        self.shelves = {name: Shelf(self.namespace, policy) for name, policy in self.policies.items()}
 
     def reading(self) -> Deadline:
         """The deadline of a read that begins now."""
@@ -97,16 +90,11 @@ class Engine:
         Raises:
             CacheKeyError: the key or a tag cannot be encoded, or there are too many tags.
         """
-        address = keys.address(self.namespace, policy.name, policy.prefix, policy.suffix, key)
-        # a key's own tags are as long as its parts: what no invalidation could name is refused here
-        named = dict.fromkeys((*keys.check_tags(policy.tags(key)), *keys.check_tags(tags)))
-        if len(named) > keys.MOST_TAGS:
-            raise CacheKeyError(f"a key has at most {keys.MOST_TAGS} tags")
-        return Wanted(address, (category_scope(policy.name), *map(tag_scope, named)))
+        return self.shelves[policy.name].want(key, tags)
 
     def scope_name(self, scope: str) -> str:
         """The Redis key of a scope's generation."""
-        return keys.scope_name(self.namespace, scope)
+        return scope_name(self.namespace, scope)
 
     def lifetime_ms(self, policy: Policy, horizon_s: float = 0.0) -> int:
         """Milliseconds that generations live: twice what the longest entry under them may."""

@@ -25,9 +25,11 @@ import hashlib
 import hmac
 import struct
 import zlib
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from cache.core import fingerprint
+from cache.core.addresses import Address
 from cache.core.fingerprint import Fingerprint
 from cache.core.generations import NO_TOKEN, TOKEN
 from telemetry.vocabulary import MissReason
@@ -40,6 +42,7 @@ COMPRESSED, SIGNED = 1, 2
 PREFIX = MAGIC + bytes([VERSION])
 """What every record of this version begins with."""
 
+_ENTRY_BEGINS = PREFIX + bytes([ENTRY])
 _HEAD = struct.Struct(">2sBB16sBB32sdddHHI")
 _SCOPE = struct.Struct(">H")
 
@@ -76,12 +79,12 @@ class Sealer:
 
     def holds(self, raw: bytes) -> bool:
         """True when the seal at the end of ``raw`` fits what stands before it."""
-        body = memoryview(raw)[: -self.size]
-        return hmac.compare_digest(self.seal(bytes(body) if self._key else body), raw[-self.size :])  # type: ignore[arg-type]
+        if self._key:
+            return hmac.compare_digest(self.seal(raw[: -self.size]), raw[-self.size :])
+        return zlib.crc32(memoryview(raw)[:-4]) == int.from_bytes(raw[-4:], "big")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """An entry, taken apart. Times are seconds since the epoch."""
 
     digest: bytes
@@ -134,6 +137,45 @@ def parse(raw: bytes, digest: bytes, sealer: Sealer) -> Entry:
     if at + used + length + sealer.size != len(raw):
         raise BadEntryError(MissReason.CORRUPT)
     return Entry(bound, codec, bool(flags & COMPRESSED), payload, created, expires, cost, named, printed, own)
+
+
+Opened = tuple[int, bool, bytes, float, float, float]
+"""Codec, whether it is compressed, payload, created, expires, cost: what a hit needs of an entry."""
+
+
+class Bound(Protocol):
+    """What an entry must be bound to."""
+
+    @property
+    def address(self) -> Address: ...
+
+    @property
+    def scopes(self) -> tuple[str, ...]: ...
+
+
+def open_plain(
+    raw: Sequence[Any], wanted: Sequence[Bound], held: Sequence[bytes], sealer: Sealer
+) -> Iterator[Opened | None]:
+    """Open entries that hold no files and were made under exactly these scopes and tokens.
+
+    Args:
+        held: names and tokens of the scopes, as an entry holds them; empty where a token is missing.
+
+    Returns:
+        None for any other entry, and for what ``parse`` would refuse.
+    """
+    size, flag, head, unpack = sealer.size, sealer.flag, _HEAD.size, _HEAD.unpack_from
+    for data, want, scopes in zip(raw, wanted, held, strict=True):
+        at = head + len(scopes)
+        if data is None or not scopes or data[:4] != _ENTRY_BEGINS or len(data) < at + size:
+            yield None
+            continue
+        _, _, _, _, codec, flags, bound, created, expires, cost, named, files, length = unpack(data)
+        same = bound == want.address.digest and named == len(want.scopes) and data.startswith(scopes, head)
+        if not same or files or flags & SIGNED != flag or at + length + size != len(data) or not sealer.holds(data):
+            yield None
+        else:
+            yield codec, flags & COMPRESSED != 0, data[at:-size], created, expires, cost
 
 
 def _scopes(raw: bytes, count: int) -> tuple[tuple[tuple[str, bytes], ...], int]:

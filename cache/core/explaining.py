@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cache.core.engine import Engine, Operation
-from cache.core.reading import Found, look
+from cache.core.reading import look
 from cache.core.steps import Call
+from cache.core.verdicts import Found
 from cache.errors import StoreError
 from telemetry.vocabulary import BreakerState, ErrorType, MissReason, Outcome, Tier
 from telemetry.vocabulary import Operation as Op

@@ -71,7 +71,7 @@ def _turn(ask: Ask, token: bytes) -> Operation[bool]:
 
 
 def _take(ask: Ask, token: bytes) -> Operation[bool]:
-    name = keys.lock_name(ask.wanted.address, ask.engine.namespace)
+    name = keys.lock_name(ask.wanted.address.digest, ask.engine.namespace)
     lifetime = max(1, int(ask.policy.lock_ttl_s * 1000))
     reply = yield Call(("SET", name, token, "NX", "PX", lifetime), ask.engine.writing())
     return reply is not None
@@ -87,7 +87,7 @@ def _look_again(ask: Ask) -> Operation[bool]:
 def _release(ask: Ask, token: bytes, held: bool) -> Operation[None]:
     if not held:
         return
-    name = keys.lock_name(ask.wanted.address, ask.engine.namespace)
+    name = keys.lock_name(ask.wanted.address.digest, ask.engine.namespace)
     try:
         yield RunScript(RELEASE, [name], [token], ask.engine.writing(), idempotent=True)
     except StoreError as trouble:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 TOKEN = 16
 """Length of a token in bytes: 128 random bits never meet twice."""
@@ -47,8 +48,7 @@ def tag_scope(tag: str) -> str:
     return f"tag:{tag}"
 
 
-@dataclass(frozen=True, slots=True)
-class Fence:
+class Fence(NamedTuple):
     """What a lookup saw: the token of each scope (None: absent) and the key's own token."""
 
     scopes: tuple[tuple[str, bytes | None], ...]
@@ -74,22 +74,28 @@ class CategoryRecord:
     begun: bytes
 
     @classmethod
-    def parse(cls, raw: bytes | None, identity: bytes) -> CategoryRecord | None:
+    def parse(cls, raw: Any, identity: bytes) -> CategoryRecord | None:
         """Take a record apart; None when it is absent, malformed or another server's.
 
         Args:
             raw: the bytes in Redis.
             identity: the connected server's, 8 bytes; empty means "do not compare".
         """
-        if raw is None or len(raw) != CATEGORY_RECORD:
+        if not isinstance(raw, bytes) or len(raw) != CATEGORY_RECORD:
             return None
-        record = cls(raw[:FENCE_OF_CATEGORY], raw[32:40], raw[40:48], raw[48:])
-        return None if identity and record.identity not in (identity, _NOBODY) else record
+        if not made_by(raw, identity):
+            return None
+        return cls(raw[:FENCE_OF_CATEGORY], raw[32:40], raw[40:48], raw[48:])
 
     @staticmethod
     def fresh(identity: bytes, tokens: TokenSource) -> bytes:
         """Bytes of a new record: new tokens, new birth, an empty filter."""
         return tokens(FENCE_OF_CATEGORY) + (identity or _NOBODY) + tokens(8) + bytes(32)
+
+
+def made_by(record: bytes, identity: bytes) -> bool:
+    """True when this server made the record, or nobody knows who did; without ``identity`` nobody asks."""
+    return not identity or record[32:40] == identity or record[32:40] == _NOBODY
 
 
 def read_token(token: bytes) -> bytes:
@@ -110,14 +116,15 @@ class GenerationView:
 
     def saw(self, scopes: Iterable[tuple[str, bytes | None]]) -> None:
         """Remember what a read or a script answered."""
+        tokens = self._tokens
         for name, token in scopes:
             if token is None:
-                self._tokens.pop(name, None)
+                tokens.pop(name, None)
             else:
-                self._tokens[name] = token
-        while len(self._tokens) > self._limit:
+                tokens[name] = token
+        while len(tokens) > self._limit:
             try:
-                self._tokens.popitem(last=False)
+                tokens.popitem(last=False)
             except KeyError:
                 return
 

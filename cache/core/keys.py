@@ -1,11 +1,9 @@
-"""Names in Redis: the specification's key patterns, escaped parts, and digests that bind entries to keys."""
+"""Names in Redis: the specification's key patterns, escaped parts, tags."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from cache.core.canonical import encode
@@ -30,25 +28,8 @@ MOST_TAGS = 256
 """Tags of one key: an entry names them all, and each read compares them."""
 
 _UNSAFE = re.compile(rb"[^A-Za-z0-9\-._]")
+_SAFE = re.compile(rf"[A-Za-z0-9\-._]{{1,{LONGEST_PART}}}\Z")
 _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-._]{0,63}\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a key lives and what its entry is bound to.
-
-    Args:
-        name: the Redis key.
-        digest: SHA-256 over namespace, category and canonical key, 32 bytes.
-    """
-
-    name: str
-    digest: bytes
-
-    @property
-    def short(self) -> str:
-        """The first 16 hex characters of the digest, as spans carry it."""
-        return self.digest[:8].hex()
 
 
 def escape(part: str) -> str:
@@ -64,6 +45,8 @@ def escape(part: str) -> str:
         raise CacheKeyError(f"a part of a key must be text, not {type(part).__name__}")
     if not part:
         raise CacheKeyError("a part of a key must not be empty")
+    if _SAFE.match(part):
+        return part
     try:
         raw = part.encode()
     except UnicodeEncodeError:
@@ -72,21 +55,8 @@ def escape(part: str) -> str:
     return escaped if len(escaped) <= LONGEST_PART else "~" + hashlib.sha256(raw).hexdigest()
 
 
-def address(namespace: str, category: str, prefix: str, suffix: Callable[[Any], str], key: Any) -> Address:
-    """Where a category's key lives: ``{namespace:}{prefix}:{suffix}``.
-
-    Raises:
-        CacheKeyError: the key cannot be encoded.
-    """
-    canonical = encode(tuple(key) if isinstance(key, list) and suffix in _SHAPED else key)
-    hasher = hashlib.sha256()
-    for part in (namespace.encode(), category.encode(), canonical):
-        hasher.update(b"%d:" % len(part))
-        hasher.update(part)
-    return Address(f"{_within(namespace)}{prefix}:{suffix(key)}", hasher.digest())
-
-
-def _within(namespace: str) -> str:
+def within(namespace: str) -> str:
+    """What names begin with in a namespace."""
     return f"{namespace}:" if namespace else ""
 
 
@@ -128,7 +98,7 @@ def prompt_suffix(key: Any) -> str:
     return escape(key) if isinstance(key, str) else short_digest(encode(key))
 
 
-_SHAPED = (context_suffix, tool_suffix)
+SHAPED = frozenset((context_suffix, tool_suffix))
 """Forms whose keys have a fixed shape: a list (from JSON, say) means the tuple."""
 
 
@@ -150,22 +120,22 @@ def tool_tags(key: Any) -> tuple[str, ...]:
 def scope_name(namespace: str, scope: str) -> str:
     """The Redis key of a scope's generation; ``scope`` is ``category:{name}`` or ``tag:{tag}``."""
     kind, _, name = scope.partition(":")
-    return f"{_within(namespace)}gen:{kind}:{escape(name)}"
+    return f"{within(namespace)}gen:{kind}:{escape(name)}"
 
 
 def seen_name(namespace: str, category: str, block: int) -> str:
     """The Redis key of a block of a category's seen-filter; ``block`` is 0..255."""
-    return f"{_within(namespace)}seen:{category}:{block:02x}"
+    return f"{within(namespace)}seen:{category}:{block:02x}"
 
 
-def lock_name(where: Address, namespace: str) -> str:
-    """The Redis key of the fleet's lock on a key."""
-    return f"{_within(namespace)}lock:{where.digest.hex()[:32]}"
+def lock_name(digest: bytes, namespace: str) -> str:
+    """The Redis key of the fleet's lock on a key, which ``digest`` names."""
+    return f"{within(namespace)}lock:{digest.hex()[:32]}"
 
 
 def fleet_name(namespace: str) -> str:
     """The Redis key of the hash in which processes put their figures; no pattern reaches it."""
-    return f"{_within(namespace)}fleet"
+    return f"{within(namespace)}fleet"
 
 
 def check_namespace(namespace: str) -> str:
@@ -214,6 +184,8 @@ def check_tags(tags: Any) -> tuple[str, ...]:
     Raises:
         CacheKeyError: one of them is no tag, or they are no collection.
     """
+    if type(tags) is tuple and not tags:
+        return ()
     if isinstance(tags, str):
         return (check_tag(tags),)
     try:

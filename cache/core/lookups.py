@@ -7,7 +7,11 @@ from typing import Any
 
 from cache.core.engine import Engine, Operation
 from cache.core.lookup import MISS, Lookup
-from cache.core.reading import Found, look
+from cache.core.policies import Policy
+from cache.core.quick import count
+from cache.core.reading import look, look_quickly
+from cache.core.shelves import Wanted
+from cache.core.verdicts import Found
 from cache.errors import StoreError
 from telemetry.events import OperationEvent
 from telemetry.vocabulary import Operation as Op
@@ -34,7 +38,16 @@ def lookup(
             engine.failed(event, trouble)
             event.looked(Outcome.ERROR)
             return Lookup(MISS, Outcome.ERROR, error=trouble.kind)
-        return _account(engine, event, found)
+        return _told(engine, event, found)
+
+
+def get(engine: Engine, category: str, key: Any, *, tags: Sequence[str] = ()) -> Operation[Any]:
+    """The value under one key, ``MISS`` where there is none."""
+    policy = engine.policies[category]
+    wanted = engine.want(policy, key, tags)
+    with engine.recorder.operation(policy.name, Op.GET, digest=wanted.address.short) as event:
+        (value,) = yield from _values(engine, policy, [wanted], event)
+        return value
 
 
 def get_many(engine: Engine, category: str, keys: Sequence[Any], *, tags: Sequence[str] = ()) -> Operation[list[Any]]:
@@ -42,21 +55,25 @@ def get_many(engine: Engine, category: str, keys: Sequence[Any], *, tags: Sequen
     policy = engine.policies[category]
     wanted = [engine.want(policy, key, tags) for key in keys]
     with engine.recorder.operation(policy.name, Op.GET_MANY, batch_size=len(wanted)) as event:
-        if not engine.enabled:
-            event.looked(Outcome.BYPASS, n=len(wanted))
-            return [MISS] * len(wanted)
-        if not wanted:
-            return []
-        try:
-            found = yield from look(engine, policy, wanted, engine.reading())
-        except StoreError as trouble:
-            engine.failed(event, trouble)
-            event.looked(Outcome.ERROR, n=len(wanted))
-            return [MISS] * len(wanted)
-        return [_account(engine, event, item).value for item in found]
+        return (yield from _values(engine, policy, wanted, event)) if wanted else []
 
 
-def _account(engine: Engine, event: OperationEvent, found: Found) -> Lookup:
+def _values(engine: Engine, policy: Policy, wanted: Sequence[Wanted], event: OperationEvent) -> Operation[list[Any]]:
+    """The values of ``wanted``, each counted."""
+    if not engine.enabled:
+        event.looked(Outcome.BYPASS, n=len(wanted))
+        return [MISS] * len(wanted)
+    try:
+        found = yield from look_quickly(engine, policy, wanted, engine.reading())
+    except StoreError as trouble:
+        engine.failed(event, trouble)
+        event.looked(Outcome.ERROR, n=len(wanted))
+        return [MISS] * len(wanted)
+    now = engine.clock.time()
+    return [_told(engine, event, item).value if isinstance(item, Found) else count(event, item, now) for item in found]
+
+
+def _told(engine: Engine, event: OperationEvent, found: Found) -> Lookup:
     """Count one verdict and turn it into the caller's answer."""
     if found.trouble is not None:
         engine.failed(event, found.trouble)

@@ -2,61 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cache.clock import Deadline
-from cache.core import codecs, entry, keys, seen
-from cache.core.engine import Engine, Operation, Wanted
-from cache.core.entry import BadEntryError, Entry
-from cache.core.generations import NO_TOKEN, TOKEN, CategoryRecord, Fence, category_scope, read_token
+from cache.core.engine import Engine, Operation
+from cache.core.entry import Entry
+from cache.core.generations import NO_TOKEN, CategoryRecord, category_scope
 from cache.core.healing import heal
-from cache.core.lookup import MISS
+from cache.core.making import Tokens, expect_list, make_generations, tag_token
 from cache.core.policies import Policy
-from cache.core.scripts import MAKE_GENERATIONS
-from cache.core.steps import Call, RunScript
-from cache.errors import CacheValueError, StoreError
-from telemetry.vocabulary import ErrorType, MissReason
-
-Tokens = dict[str, bytes | None]
-
-
-@dataclass(slots=True)
-class Found:
-    """The verdict on one key.
-
-    Args:
-        reason: why it missed; None for a hit.
-        value: the value of a hit, else ``MISS``.
-        entry: the entry of a hit or of an expired one.
-        fence: what a write after this lookup is fenced with.
-        size: bytes in Redis.
-        trouble: why the generations that a write needs could not be made; None when all is well.
-    """
-
-    wanted: Wanted
-    fence: Fence
-    reason: MissReason | None = None
-    value: Any = MISS
-    entry: Entry | None = None
-    size: int = 0
-    trouble: StoreError | None = None
-
-
-@dataclass(slots=True)
-class Sight:
-    """One look at the store: entries, the category's record, blocks of the seen-filter, tokens.
-
-    Args:
-        had_record: the category had a record before, whether or not it is still one of this server.
-    """
-
-    raw: list[bytes | None]
-    record: CategoryRecord | None
-    had_record: bool
-    blocks: Mapping[int, bytes | None]
-    tokens: Tokens
+from cache.core.quick import Hit, hits
+from cache.core.seen import block_of
+from cache.core.shelves import Wanted
+from cache.core.steps import Call
+from cache.core.verdicts import Found, Sight, judge, parse
+from cache.errors import StoreError
+from telemetry.vocabulary import MissReason
 
 
 def look(
@@ -73,73 +36,85 @@ def look(
     Raises:
         StoreError: the store did not answer properly.
     """
+    reply = yield from _ask(engine, wanted, deadline)
+    return (yield from _conclude(engine, policy, wanted, reply, deadline, prepare))
+
+
+def look_quickly(
+    engine: Engine, policy: Policy, wanted: Sequence[Wanted], deadline: Deadline, *, prepare: bool = False
+) -> Operation[list[Hit | Found]]:
+    """As ``look``, but a plain hit is known at a glance, and its fence is not told.
+
+    Raises:
+        StoreError: the store did not answer properly.
+    """
+    reply = yield from _ask(engine, wanted, deadline)
+    found: list[Any] = hits(engine, policy, wanted, reply.raw, reply.tokens)
+    rest = [i for i, hit in enumerate(found) if hit is None]
+    if rest:
+        reply.raw = [reply.raw[i] for i in rest]
+        more = yield from _conclude(engine, policy, [wanted[i] for i in rest], reply, deadline, prepare)
+        for i, one in zip(rest, more, strict=True):
+            found[i] = one
+    return found
+
+
+@dataclass(slots=True)
+class _Reply:
+    """What stands in Redis: under the keys, of the seen-filter by its blocks' numbers, of the scopes by their names."""
+
+    raw: list[Any]
+    blocks: dict[int, Any]
+    tokens: dict[str, Any]
+
+
+def _ask(engine: Engine, wanted: Sequence[Wanted], deadline: Deadline) -> Operation[_Reply]:
     if engine.pending:
         yield from heal(engine, deadline)
-    known_before = engine.view.token(category_scope(policy.name)) is not None
-    sight = yield from _see(engine, policy, wanted, deadline)
-    sight.had_record |= known_before
-    entries = [_parse(engine, raw, want) for raw, want in zip(sight.raw, wanted, strict=True)]
+    if len(wanted) == 1:
+        want = wanted[0]
+        reply = yield Call(want.question, deadline, True)
+        expect_list(reply, len(want.question) - 1)
+        tokens = dict(zip(want.scopes, (reply[1], *reply[3:]), strict=True))
+        return _Reply(reply[:1], {block_of(want.address.digest): reply[2]}, tokens)
+    names = [want.address.name for want in wanted]
+    blocks = {block_of(want.address.digest): want.question[3] for want in wanted}
+    scopes = {wanted[0].scopes[0]: wanted[0].question[2]}
+    for want in wanted:
+        if len(want.scopes) > 1:
+            scopes.update(zip(want.scopes[1:], want.question[4:], strict=True))
+    reply = yield Call(("MGET", *names, *blocks.values(), *scopes.values()), deadline, True)
+    count, end = len(names), len(names) + len(blocks)
+    expect_list(reply, end + len(scopes))
+    tokens = dict(zip(scopes, reply[end:], strict=True))
+    return _Reply(reply[:count], dict(zip(blocks, reply[count:end], strict=True)), tokens)
+
+
+def _sight(engine: Engine, reply: _Reply) -> Sight:
+    """A reply, taken apart."""
+    category, *tags = reply.tokens
+    raw_record = reply.tokens[category]
+    record = CategoryRecord.parse(raw_record, engine.identity())
+    tokens: Tokens = {category: record.fence if record else None}
+    tokens.update((name, tag_token(reply.tokens[name])) for name in tags)
+    known_before = engine.view.token(category) is not None
+    return Sight(reply.raw, record, raw_record is not None or known_before, reply.blocks, tokens)
+
+
+def _conclude(
+    engine: Engine, policy: Policy, wanted: Sequence[Wanted], reply: _Reply, deadline: Deadline, prepare: bool
+) -> Operation[list[Found]]:
+    """The verdicts, the long way; makes what a write after them needs."""
+    sight = _sight(engine, reply)
+    entries = [parse(engine, raw, want) for raw, want in zip(sight.raw, wanted, strict=True)]
     yield from _see_further_tags(engine, entries, sight, deadline)
     rows = zip(wanted, entries, sight.raw, strict=True)
-    found = [_judge(engine, policy, sight, want, item, raw) for want, item, raw in rows]
+    found = [judge(engine, policy, sight, want, item, raw) for want, item, raw in rows]
     absent = _absent(policy, sight, found if prepare else ())
     if absent:
         yield from _prepare(engine, policy, found, sight, absent, deadline)
     engine.view.saw(sight.tokens.items())
     return found
-
-
-def _see(engine: Engine, policy: Policy, wanted: Sequence[Wanted], deadline: Deadline) -> Operation[Sight]:
-    category = category_scope(policy.name)
-    tags = list(dict.fromkeys(scope for want in wanted for scope in want.scopes[1:]))
-    numbers = list(dict.fromkeys(seen.block_of(want.address.digest) for want in wanted))
-    reply = yield Call(
-        (
-            "MGET",
-            *(want.address.name for want in wanted),
-            engine.scope_name(category),
-            *(keys.seen_name(engine.namespace, policy.name, number) for number in numbers),
-            *(engine.scope_name(tag) for tag in tags),
-        ),
-        deadline,
-        idempotent=True,
-    )
-    expect_list(reply, len(wanted) + 1 + len(numbers) + len(tags))
-    count, blocks_end = len(wanted), len(wanted) + 1 + len(numbers)
-    raw_record = reply[count]
-    record = CategoryRecord.parse(raw_record, engine.identity())
-    tokens: Tokens = {category: record.fence if record else None}
-    tokens.update((tag, tag_token(raw)) for tag, raw in zip(tags, reply[blocks_end:], strict=True))
-    blocks = dict(zip(numbers, reply[count + 1 : blocks_end], strict=True))
-    return Sight(reply[:count], record, raw_record is not None, blocks, tokens)
-
-
-def expect_list(reply: Any, length: int) -> None:
-    """Refuse a reply of another shape than the command has.
-
-    Raises:
-        StoreError: ``protocol``.
-    """
-    if not isinstance(reply, list) or len(reply) != length:
-        raise StoreError(ErrorType.PROTOCOL, "a reply of the wrong shape")
-
-
-def tag_token(raw: Any) -> bytes | None:
-    """A tag's token as Redis holds it; None when absent or malformed."""
-    return raw if isinstance(raw, bytes) and len(raw) == TOKEN else None
-
-
-def _parse(engine: Engine, raw: bytes | None, want: Wanted) -> Entry | MissReason | None:
-    if raw is None:
-        return None
-    if not isinstance(raw, bytes):
-        return MissReason.VERSION
-    if entry.is_tombstone(raw):
-        return MissReason.INVALIDATED
-    try:
-        return entry.parse(raw, want.address.digest, engine.sealer)
-    except BadEntryError as error:
-        return error.reason
 
 
 def _see_further_tags(
@@ -152,59 +127,6 @@ def _see_further_tags(
         reply = yield Call(("MGET", *(engine.scope_name(name) for name in further)), deadline, idempotent=True)
         expect_list(reply, len(further))
         sight.tokens.update((name, tag_token(raw)) for name, raw in zip(further, reply, strict=True))
-
-
-def _judge(
-    engine: Engine, policy: Policy, sight: Sight, want: Wanted, item: Entry | MissReason | None, raw: bytes | None
-) -> Found:
-    """The verdict; the first of these that applies: absent, foreign, invalidated, expired, changed, undecodable."""
-    fence = Fence(tuple((name, sight.tokens[name]) for name in want.scopes), entry.own_token(raw))
-    found = Found(want, fence, size=len(raw) if raw is not None else 0)
-    if item is None:
-        found.reason = MissReason.UNKNOWN
-        if sight.record is not None:
-            digest = want.address.digest
-            found.reason = seen.reason_for_absent(digest, sight.record, sight.blocks[seen.block_of(digest)])
-    elif not isinstance(item, Entry):
-        found.reason = item
-    elif not _valid(item, sight.tokens, want.scopes):
-        found.reason = MissReason.INVALIDATED
-    else:
-        _judge_entry(engine, policy, found, item)
-    return found
-
-
-def _valid(item: Entry, tokens: Mapping[str, bytes | None], scopes: Sequence[str]) -> bool:
-    """True when the entry was made under the current token of every scope it names, its category among them."""
-    named = dict(item.scopes)
-    if any(scope not in named for scope in scopes):
-        return False
-    for name, made_under in item.scopes:
-        token = tokens.get(name)
-        if token is None or read_token(token) != made_under:
-            return False
-    return True
-
-
-def _judge_entry(engine: Engine, policy: Policy, found: Found, item: Entry) -> None:
-    found.entry = item
-    if item.files and not engine.unchanged(item.files):
-        found.reason, found.entry = MissReason.CHANGED, None
-    elif engine.clock.time() >= item.expires:
-        found.reason = MissReason.EXPIRED
-    else:
-        decode(policy, found)
-
-
-def decode(policy: Policy, found: Found) -> None:
-    """Decode the entry's payload into ``found.value``; a payload that does not decode makes it ``corrupt``."""
-    item = found.entry
-    if item is None:
-        return
-    try:
-        found.value = codecs.decode(item.codec, item.compressed, item.payload, max_bytes=policy.max_bytes)
-    except CacheValueError:
-        found.reason, found.entry = MissReason.CORRUPT, None
 
 
 def _absent(policy: Policy, sight: Sight, found: Sequence[Found]) -> list[str]:
@@ -232,42 +154,3 @@ def _prepare(
             if f.size == 0 and f.fence.own == NO_TOKEN:
                 f.reason = MissReason.COLD
     sight.tokens.update(made)
-
-
-def read_generations(engine: Engine, policy: Policy, scopes: Sequence[str], deadline: Deadline) -> Operation[None]:
-    """Remember the tokens that ``scopes`` have now; one MGET."""
-    reply = yield Call(("MGET", *(engine.scope_name(scope) for scope in scopes)), deadline, idempotent=True)
-    expect_list(reply, len(scopes))
-    engine.view.saw((scope, token_of(engine, policy, scope, raw)) for scope, raw in zip(scopes, reply, strict=True))
-
-
-def token_of(engine: Engine, policy: Policy, scope: str, raw: Any) -> bytes | None:
-    """A scope's token out of what Redis holds; None when absent, malformed or another server's."""
-    if scope != category_scope(policy.name):
-        return tag_token(raw)
-    record = CategoryRecord.parse(raw, engine.identity()) if isinstance(raw, bytes) else None
-    return record.fence if record is not None else None
-
-
-def make_generations(
-    engine: Engine, policy: Policy, scopes: Sequence[str], deadline: Deadline
-) -> Operation[tuple[Tokens, bytes]]:
-    """Create absent generations and read all of ``scopes`` back; one round trip.
-
-    Returns:
-        The tokens by scope, and how many keys the server has evicted, as it says it.
-    """
-    category, identity = category_scope(policy.name), engine.identity()
-    proposals = [
-        CategoryRecord.fresh(identity, engine.tokens) if scope == category else engine.tokens(TOKEN) for scope in scopes
-    ]
-    reply = yield RunScript(
-        MAKE_GENERATIONS,
-        [engine.scope_name(scope) for scope in scopes],
-        [identity, engine.lifetime_ms(policy), *proposals],
-        deadline,
-        idempotent=True,
-    )
-    expect_list(reply, len(scopes) + 1)
-    tokens = {scope: token_of(engine, policy, scope, raw) for scope, raw in zip(scopes, reply, strict=False)}
-    return tokens, reply[-1]

@@ -8,11 +8,11 @@ from cache.core import codecs
 from cache.core.ask import unwrap
 from cache.core.codecs import Encoded
 from cache.core.commit import Draft
-from cache.core.engine import Wanted
 from cache.core.fingerprint import MAX_FILES, RACY_NS
 from cache.core.generations import Fence
 from cache.core.lookup import Computed
 from cache.core.policies import Policy
+from cache.core.shelves import Wanted
 from cache.core.ttl import seconds as ttl_seconds
 from cache.core.writing import encode
 from cache.errors import CacheValueError

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from cache.clock import Deadline
 
@@ -30,8 +30,7 @@ class Lua:
         object.__setattr__(self, "sha", digest)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One Redis command; ``idempotent`` ones may be sent again after a broken connection."""
 
     args: tuple[Arg, ...]
@@ -61,6 +60,9 @@ class RunScript:
 
 StoreStep = Call | Batch | RunScript
 """A step that costs one round trip to the store; it answers or raises ``StoreError``."""
+
+STORE_STEPS = frozenset((Call, Batch, RunScript))
+"""The same, to be asked for a step's type."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -122,7 +120,7 @@ def test_bytes_behind_an_entry_are_refused(sealer: Sealer) -> None:
 def test_another_keys_entry_is_a_collision(sealer: Sealer) -> None:
     """A sound entry under the name of another key is told from a damaged one."""
     assert reason(FULL.pack(sealer), sealer, OTHER_DIGEST) is MissReason.COLLISION
-    assert reason(replace(FULL, digest=OTHER_DIGEST).pack(sealer), sealer) is MissReason.COLLISION
+    assert reason(FULL._replace(digest=OTHER_DIGEST).pack(sealer), sealer) is MissReason.COLLISION
 
 
 def test_a_damaged_entry_of_another_key_is_corrupt(sealer: Sealer) -> None:

@@ -14,7 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cache.core import keys
-from cache.core.keys import Address, address, escape
+from cache.core.addresses import Address, address
+from cache.core.keys import escape
+from cache.core.policies import PolicyTable
+from cache.core.shelves import LONGEST, REMEMBERED, Shelf
 from cache.errors import CacheKeyError
 
 SAFE = re.compile(r"~[0-9a-f]{64}|(?:[A-Za-z0-9\-._]|%[0-9A-F]{2})+")
@@ -175,7 +178,7 @@ def test_bookkeeping_has_names_of_its_own() -> None:
     assert keys.scope_name("", "category:tool") == "gen:category:tool"
     assert keys.scope_name("shop", "tag:task:a:b") == "shop:gen:tag:task%3Aa%3Ab"
     assert keys.seen_name("shop", "tool", 10) == "shop:seen:tool:0a"
-    assert keys.lock_name(context(("a", 1)), "") == f"lock:{context(('a', 1)).digest.hex()[:32]}"
+    assert keys.lock_name(context(("a", 1)).digest, "") == f"lock:{context(('a', 1)).digest.hex()[:32]}"
 
 
 def test_tags_follow_from_keys() -> None:
@@ -237,3 +240,31 @@ def test_text_is_checked() -> None:
     assert keys.check_text("") == ""
     with pytest.raises(CacheKeyError, match="bytes"):
         keys.check_text(b"a")
+
+
+def test_what_is_remembered_is_told_by_type_too() -> None:
+    """A key that equals another one of another type has an address of its own, asked for in any order."""
+    shelf = Shelf("", PolicyTable()["static"])
+    alike: list[Any] = [1, True, 1.0, "1", ("a", 1), ("a", True), ("a", 1.0), ("a", IntEnum("N", {"ONE": 1}).ONE)]
+    first = [shelf.want(key).address for key in alike]
+    assert [shelf.want(key).address for key in reversed(alike)] == first[::-1]
+    assert len({one.digest for one in first}) == len(alike)
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    """However many keys are asked for, each is right and few are kept."""
+    shelf = Shelf("shop", PolicyTable()["prompt"])
+    for n in range(3 * REMEMBERED):
+        assert shelf.want(f"k{n}").address == address("shop", "prompt", "prompt", keys.prompt_suffix, f"k{n}")
+        assert len(shelf._remembered) <= REMEMBERED
+    assert shelf.want("x" * (LONGEST + 1)).address.name.startswith("shop:prompt:~")
+    assert "x" * (LONGEST + 1) not in shelf._remembered
+
+
+@given(
+    st.tuples(st.text(min_size=1), st.dictionaries(st.text(), st.integers()))
+    | st.tuples(st.text(min_size=1), st.text(), st.none())
+)
+def test_a_tools_name_is_made_from_its_bytes(key: tuple[Any, ...]) -> None:
+    """The short cut over the canonical bytes gives the name that the suffix gives."""
+    assert tool(key).name == f"tool:{keys.tool_suffix(key)}"

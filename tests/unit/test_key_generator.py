@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cache.core.keys import address
+from cache.core.addresses import address
 from cache.core.policies import PolicyTable
 from cache.errors import CacheKeyError
 from cache.key_generator import (

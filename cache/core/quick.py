@@ -1,0 +1,87 @@
+"""Plain hits, known at a glance; what is none is left to ``verdicts``, which knows every case.
+
+A plain hit is a fresh entry of its key, made from no files, under just the scopes that are wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cache.core import codecs
+from cache.core.engine import Engine
+from cache.core.entry import open_plain
+from cache.core.generations import CATEGORY_RECORD, FENCE_OF_CATEGORY, TOKEN, made_by
+from cache.core.policies import Policy
+from cache.core.shelves import Wanted
+from cache.errors import CacheValueError
+from telemetry.events import OperationEvent
+from telemetry.vocabulary import Outcome, Tier
+
+Hit = tuple[Any, float, float, float]
+"""The value, decoded for this caller; created and expires, seconds since the epoch; seconds that computing it took."""
+
+
+def count(event: OperationEvent, hit: Hit, now: float, n: int = 1) -> Any:
+    """Count ``n`` lookups that a hit from Redis answers; its value."""
+    value, created, expires, cost_s = hit
+    event.looked(Outcome.HIT, tier=Tier.REDIS, n=n, age_s=max(0.0, now - created), cost_s=cost_s)
+    event.ttl_s = expires - now
+    return value
+
+
+def hits(
+    engine: Engine, policy: Policy, wanted: Sequence[Wanted], raw: Sequence[Any], tokens: Mapping[str, Any]
+) -> list[Hit | None]:
+    """What of ``wanted`` is a plain hit.
+
+    Args:
+        raw: what stands under each key.
+        tokens: the category's record and the tags' tokens as Redis holds them, by scope, the category first.
+
+    Returns:
+        The hit, or None where the long way must say, in the order of ``wanted``.
+    """
+    record = tokens[wanted[0].scopes[0]]
+    if type(record) is not bytes or len(record) != CATEGORY_RECORD or not made_by(record, engine.identity()):
+        return [None] * len(wanted)
+    only = wanted[0].labels[0] + record[:TOKEN]
+    held = [only if len(want.scopes) == 1 else _held(want, only, tokens) for want in wanted]
+    found: list[Hit | None] = []
+    now, most = engine.clock.time(), policy.max_bytes
+    for opened in open_plain(raw, wanted, held, engine.sealer):
+        hit = None
+        if opened is not None:
+            codec, compressed, payload, created, expires, cost_s = opened
+            if expires > now:
+                try:
+                    hit = codecs.decode(codec, compressed, payload, max_bytes=most), created, expires, cost_s
+                except CacheValueError:
+                    hit = None
+        found.append(hit)
+    _remember(engine, record, tokens)
+    return found
+
+
+def _held(want: Wanted, only: bytes, tokens: Mapping[str, Any]) -> bytes:
+    """The scopes with their tokens, as an entry made under them holds them; empty when a token is none."""
+    parts = [only]
+    for label, scope in zip(want.labels[1:], want.scopes[1:], strict=True):
+        token = tokens[scope]
+        if type(token) is not bytes or len(token) != TOKEN:
+            return b""
+        parts += (label, token)
+    return b"".join(parts)
+
+
+def _remember(engine: Engine, record: bytes, tokens: Mapping[str, Any]) -> None:
+    """Tell the view what was seen; nothing to do where it knows."""
+    view, fence = engine.view, record[:FENCE_OF_CATEGORY]
+    scopes = iter(tokens)
+    category = next(scopes)
+    if view.token(category) != fence:
+        view.saw([(category, fence)])
+    for tag in scopes:
+        token = tokens[tag]
+        if view.token(tag) != token and type(token) is bytes and len(token) == TOKEN:
+            view.saw([(tag, token)])

@@ -1,0 +1,121 @@
+"""What follows from a category alone is made once, and what was asked for lately is found again."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from cache.core import keys, seen
+from cache.core.addresses import Address, Addresses
+from cache.core.generations import category_scope, tag_scope
+from cache.core.policies import Policy
+from cache.errors import CacheKeyError
+
+REMEMBERED = 1024
+"""How many keys of a category are found again without being encoded; then all are forgotten."""
+
+LONGEST = 256
+"""Characters of the longest text that is remembered, so that what is kept is bounded in bytes too."""
+
+_LENGTH = struct.Struct(">H")
+
+
+class Wanted(NamedTuple):
+    """One key of a lookup or a write.
+
+    Args:
+        address: where it lives.
+        scopes: what can invalidate it: its category first, then its tags.
+        question: the MGET that fetches all that a verdict on it needs: entry, category's record, block, tags.
+        labels: the scopes' names as an entry holds them.
+    """
+
+    address: Address
+    scopes: tuple[str, ...]
+    question: tuple[str, ...]
+    labels: tuple[bytes, ...]
+
+
+class Shelf:
+    """One category of one cache: makes what is wanted of its keys.
+
+    Args:
+        namespace: of the cache; empty for none.
+        policy: the category's.
+    """
+
+    __slots__ = ("_addresses", "_label", "_namespace", "_remembered", "_scope_name", "_seen", "policy", "scope")
+
+    def __init__(self, namespace: str, policy: Policy) -> None:
+        self.policy, self._namespace = policy, namespace
+        self.scope = category_scope(policy.name)
+        self._scope_name, self._label = scope_name(namespace, self.scope), label(self.scope)
+        self._addresses = Addresses(namespace, policy.name, policy.prefix, policy.suffix)
+        self._seen = tuple(keys.seen_name(namespace, policy.name, block) for block in range(seen.BLOCKS))
+        self._remembered: dict[Any, Wanted] = {}
+
+    def want(self, key: Any, tags: Sequence[str] = ()) -> Wanted:
+        """Where a key lives and its scopes: the category, the tags of its policy, the call's tags.
+
+        Raises:
+            CacheKeyError: the key or a tag cannot be encoded, or there are too many tags.
+        """
+        if tags != () or not _memorable(key):
+            return self._make(key, tags)
+        found = self._remembered.get(key)
+        if found is None:
+            found = self._make(key, ())
+            if len(self._remembered) >= REMEMBERED:
+                self._remembered.clear()
+            self._remembered[key] = found
+        return found
+
+    def _make(self, key: Any, tags: Sequence[str]) -> Wanted:
+        address = self._addresses.of(key)
+        # a key's own tags are as long as its parts: what no invalidation could name is refused here
+        named = keys.check_tags(self.policy.tags(key))
+        if tags != ():
+            named = tuple(dict.fromkeys((*named, *keys.check_tags(tags))))
+        if len(named) > keys.MOST_TAGS:
+            raise CacheKeyError(f"a key has at most {keys.MOST_TAGS} tags")
+        block = self._seen[seen.block_of(address.digest)]
+        if not named:
+            question: tuple[str, ...] = ("MGET", address.name, self._scope_name, block)
+            return Wanted(address, (self.scope,), question, (self._label,))
+        scopes = tuple(map(tag_scope, named))
+        names = (scope_name(self._namespace, scope) for scope in scopes)
+        question = ("MGET", address.name, self._scope_name, block, *names)
+        return Wanted(address, (self.scope, *scopes), question, (self._label, *map(label, scopes)))
+
+    def block_name(self, digest: bytes) -> str:
+        """The Redis key of the block of the seen-filter that a digest falls into."""
+        return self._seen[seen.block_of(digest)]
+
+
+def _memorable(key: Any) -> bool:
+    """True for keys that equal no key of another type: text, and (text, number) as contexts have; 1 == True == 1.0."""
+    kind = type(key)
+    if kind is str:
+        return len(key) <= LONGEST
+    if kind is not tuple or len(key) != 2:
+        return False
+    first, second = key
+    return type(first) is str and type(second) is int and len(first) <= LONGEST and -_SMALL < second < _SMALL
+
+
+_SMALL = 1 << 63
+
+
+@lru_cache(maxsize=4096)
+def scope_name(namespace: str, scope: str) -> str:
+    """The Redis key of a scope's generation, remembered."""
+    return keys.scope_name(namespace, scope)
+
+
+@lru_cache(maxsize=4096)
+def label(scope: str) -> bytes:
+    """A scope's name as an entry holds it: its length, then its bytes."""
+    name = scope.encode()
+    return _LENGTH.pack(len(name)) + name

@@ -1,0 +1,155 @@
+"""What is known at a glance is what the long way says too, whatever stands in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from cache.core import reading
+from cache.core.engine import Engine
+from cache.core.entry import Entry, Sealer, tombstone
+from cache.core.fingerprint import Fingerprint
+from cache.core.generations import CATEGORY_RECORD, TOKEN
+from cache.core.quick import Hit, hits
+from cache.core.shelves import Wanted
+from cache.core.verdicts import Found
+from cache.testing.clock import ManualClock
+from telemetry.recorder import Recorder
+from telemetry.vocabulary import BreakerState
+
+SERVER = b"8 bytes."
+RECORD = b"c" * TOKEN + b"f" * TOKEN + SERVER + b"birthday" + bytes(32)
+TAG = b"t" * TOKEN
+FILE = Fingerprint("/data/a", 1, 2, 3, 4, 5)
+
+
+def engine(identity: bytes = SERVER, key: bytes = b"") -> Engine:
+    return Engine(
+        recorder=Recorder(),
+        clock=ManualClock(),
+        identity=lambda: identity,
+        breaker=lambda: BreakerState.CLOSED,
+        unchanged=lambda _: True,
+        sealer=Sealer(key),
+    )
+
+
+def entry(at: Engine, want: Wanted, **other: Any) -> Entry:
+    """A fresh entry of the key under the tokens above."""
+    now = at.clock.time()
+    tokens = (RECORD[:TOKEN], *[TAG] * (len(want.scopes) - 1))
+    usual: dict[str, Any] = {
+        "digest": want.address.digest,
+        "codec": 1,
+        "compressed": False,
+        "payload": b'{"n":1}',
+        "created": now - 5,
+        "expires": now + 60,
+        "cost_s": 0.5,
+        "scopes": tuple(zip(want.scopes, tokens, strict=True)),
+        "own": b"o" * TOKEN,
+    }
+    return Entry(**usual | other)
+
+
+def long_way(at: Engine, want: Wanted, reply: list[Any]) -> Found | None:
+    """What ``reading`` says the long way; None when it has to ask the store again."""
+    looking = reading.look(at, at.policies["tool"], [want], at.reading())
+    next(looking)
+    try:
+        looking.send(reply)
+    except StopIteration as end:
+        return end.value[0]
+    return None
+
+
+def glance(at: Engine, want: Wanted, reply: list[Any]) -> Hit | None:
+    tokens = dict(zip(want.scopes, (reply[1], *reply[3:]), strict=True))
+    return hits(at, at.policies["tool"], [want], reply[:1], tokens)[0]
+
+
+def agree(hit: Hit | None, found: Found | None) -> bool:
+    """True when both are the same hit."""
+    if hit is None or found is None or found.entry is None or found.reason is not None:
+        return False
+    return hit == (found.value, found.entry.created, found.entry.expires, found.entry.cost_s)
+
+
+@pytest.mark.parametrize("key", [b"", b"k" * 32], ids=["checksum", "signature"])
+@pytest.mark.parametrize("tags", [(), ("one", "größe")])
+def test_a_plain_hit_is_known_at_a_glance(key: bytes, tags: tuple[str, ...]) -> None:
+    at = engine(key=key)
+    want = at.want(at.policies["tool"], ("read_file", {"path": "a"}), tags)
+    reply = [entry(at, want).pack(at.sealer), RECORD, None, *[TAG] * (len(want.scopes) - 1)]
+    hit = glance(at, want, reply)
+    assert hit is not None
+    assert hit[0] == {"n": 1}
+    assert agree(hit, long_way(at, want, reply))
+    assert at.view.token("category:tool") == RECORD[:32]
+    assert all(at.view.token(scope) == TAG for scope in want.scopes[1:])
+
+
+CHANGES: dict[str, Callable[[Engine, Wanted, list[Any]], None]] = {
+    "nothing there": lambda at, want, reply: reply.__setitem__(0, None),
+    "tombstone": lambda at, want, reply: reply.__setitem__(0, tombstone(TAG)),
+    "expired": lambda at, want, reply: reply.__setitem__(0, entry(at, want, expires=at.clock.time()).pack(at.sealer)),
+    "another key's": lambda at, want, reply: reply.__setitem__(0, entry(at, want, digest=bytes(32)).pack(at.sealer)),
+    "files": lambda at, want, reply: reply.__setitem__(0, entry(at, want, files=(FILE,)).pack(at.sealer)),
+    "one more scope": lambda at, want, reply: reply.__setitem__(
+        0, entry(at, want, scopes=(*entry(at, want).scopes, ("tag:x", TAG))).pack(at.sealer)
+    ),
+    "a scope less": lambda at, want, reply: reply.__setitem__(
+        0, entry(at, want, scopes=entry(at, want).scopes[:-1]).pack(at.sealer)
+    ),
+    "other order": lambda at, want, reply: reply.__setitem__(
+        0, entry(at, want, scopes=entry(at, want).scopes[::-1]).pack(at.sealer)
+    ),
+    "other seal": lambda at, want, reply: reply.__setitem__(0, entry(at, want).pack(Sealer(b"x" * 32))),
+    "no such codec": lambda at, want, reply: reply.__setitem__(0, entry(at, want, codec=9).pack(at.sealer)),
+    "no JSON": lambda at, want, reply: reply.__setitem__(0, entry(at, want, payload=b"{").pack(at.sealer)),
+    "no frame": lambda at, want, reply: reply.__setitem__(0, entry(at, want, compressed=True).pack(at.sealer)),
+    "category invalidated": lambda at, want, reply: reply.__setitem__(1, b"C" * TOKEN + RECORD[TOKEN:]),
+    "no record": lambda at, want, reply: reply.__setitem__(1, None),
+    "short record": lambda at, want, reply: reply.__setitem__(1, RECORD[:-1]),
+    "another server's record": lambda at, want, reply: reply.__setitem__(1, RECORD[:32] + b"another." + RECORD[40:]),
+    "tag invalidated": lambda at, want, reply: reply.__setitem__(3, b"T" * TOKEN),
+    "tag gone": lambda at, want, reply: reply.__setitem__(3, None),
+    "tag malformed": lambda at, want, reply: reply.__setitem__(3, TAG + b"x"),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_nothing_else_is(what: str) -> None:
+    """None of these is a plain hit; those that are hits all the same, the long way finds."""
+    at = engine()
+    want = at.want(at.policies["tool"], ("read_file", {"path": "a"}))
+    reply = [entry(at, want).pack(at.sealer), RECORD, None, TAG]
+    assert glance(at, want, reply) is not None
+    CHANGES[what](at, want, reply)
+    assert glance(at, want, reply) is None
+    found = long_way(at, want, reply)
+    hits = ("files", "other order")
+    assert (found is not None and found.reason is None) == (what in hits)
+
+
+@given(
+    st.integers(min_value=0, max_value=3),
+    st.integers(min_value=0),
+    st.integers(min_value=1, max_value=255),
+    st.sampled_from([b"", SERVER, b"another."]),
+)
+@example(0, 4, 1, SERVER)
+def test_a_changed_byte_makes_no_hit_of_its_own(part: int, at_byte: int, by: int, identity: bytes) -> None:
+    at = engine(identity)
+    want = at.want(at.policies["tool"], ("read_file", {"path": "a"}))
+    reply: list[Any] = [entry(at, want).pack(at.sealer), RECORD, bytes(CATEGORY_RECORD), TAG]
+    changed = bytearray(reply[part])
+    changed[at_byte % len(changed)] ^= by
+    reply[part] = bytes(changed)
+    hit = glance(at, want, reply)
+    if hit is not None:
+        assert agree(hit, long_way(at, want, reply))
