@@ -43,6 +43,9 @@ PREFIX = MAGIC + bytes([VERSION])
 _HEAD = struct.Struct(">2sBB16sBB32sdddHHI")
 _SCOPE = struct.Struct(">H")
 
+HEAD_SIZE = _HEAD.size
+"""Bytes before the scopes."""
+
 
 class BadEntryError(Exception):
     """The bytes are no entry that can be believed.

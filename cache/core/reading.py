@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from cache.clock import Deadline
-from cache.core import codecs, entry, keys, seen
+from cache.core import codecs, entry, keys, nearby, seen
 from cache.core.engine import Engine, Operation, Wanted
 from cache.core.entry import BadEntryError, Entry
 from cache.core.generations import NO_TOKEN, TOKEN, CategoryRecord, Fence, category_scope, read_token
 from cache.core.healing import heal
+from cache.core.held import Held
+from cache.core.local import LocalTier
 from cache.core.lookup import MISS
 from cache.core.policies import Policy
 from cache.core.scripts import MAKE_GENERATIONS
 from cache.core.steps import Call, RunScript
 from cache.errors import CacheValueError, StoreError
-from telemetry.vocabulary import ErrorType, MissReason
+from telemetry.vocabulary import ErrorType, MissReason, Tier
 
 Tokens = dict[str, bytes | None]
 
@@ -32,6 +34,7 @@ class Found:
         entry: the entry of a hit or of an expired one.
         fence: what a write after this lookup is fenced with.
         size: bytes in Redis.
+        tier: where the entry was found.
         trouble: why the generations that a write needs could not be made; None when all is well.
     """
 
@@ -39,8 +42,9 @@ class Found:
     fence: Fence
     reason: MissReason | None = None
     value: Any = MISS
-    entry: Entry | None = None
+    entry: Entry | Held | None = None
     size: int = 0
+    tier: Tier = Tier.REDIS
     trouble: StoreError | None = None
 
 
@@ -60,12 +64,19 @@ class Sight:
 
 
 def look(
-    engine: Engine, policy: Policy, wanted: Sequence[Wanted], deadline: Deadline, *, prepare: bool = False
+    engine: Engine,
+    policy: Policy,
+    wanted: Sequence[Wanted],
+    deadline: Deadline,
+    *,
+    prepare: bool = False,
+    local: bool = True,
 ) -> Operation[list[Found]]:
-    """Look keys of one category up.
+    """Look keys of one category up, in this process first where its policy says so.
 
     Args:
         prepare: make absent generations of keys that miss, so that a computation's write can be fenced.
+        local: False asks Redis whatever the policy says.
 
     Returns:
         A verdict for each of ``wanted``, in order.
@@ -75,6 +86,34 @@ def look(
     """
     if engine.pending:
         yield from heal(engine, deadline)
+    tier = nearby.tier_of(engine, policy) if local else None
+    if tier is None:
+        return (yield from _look_far(engine, policy, wanted, deadline, prepare, None))
+    now = engine.clock.time()
+    near = [_near(engine, policy, tier, want, now) for want in wanted]
+    rest = [want for want, found in zip(wanted, near, strict=True) if found is None]
+    far = iter((yield from _look_far(engine, policy, rest, deadline, prepare, tier)) if rest else ())
+    return [found or next(far) for found in near]
+
+
+def _near(engine: Engine, policy: Policy, tier: LocalTier, want: Wanted, now: float) -> Found | None:
+    item = nearby.held(engine, tier, want, now)
+    value = MISS if item is None else nearby.value_of(policy, item)
+    if item is None or value is MISS:
+        return None
+    return Found(want, nearby.fence_of(item, want), value=value, entry=item, tier=Tier.LOCAL)
+
+
+def _look_far(
+    engine: Engine,
+    policy: Policy,
+    wanted: Sequence[Wanted],
+    deadline: Deadline,
+    prepare: bool,
+    tier: LocalTier | None,
+) -> Operation[list[Found]]:
+    """Look keys up in Redis; hits are kept by ``tier``."""
+    ticket = tier.ticket() if tier is not None else 0
     known_before = engine.view.token(category_scope(policy.name)) is not None
     sight = yield from _see(engine, policy, wanted, deadline)
     sight.had_record |= known_before
@@ -86,6 +125,14 @@ def look(
     if absent:
         yield from _prepare(engine, policy, found, sight, absent, deadline)
     engine.view.saw(sight.tokens.items())
+    if tier is not None:
+        hits = zip(sight.raw, found, strict=True)
+        kept = [
+            (f.wanted.address.name, raw, f.entry, f.value)
+            for raw, f in hits
+            if f.reason is None and raw is not None and isinstance(f.entry, Entry)
+        ]
+        nearby.keep(tier, kept, sight.tokens, ticket)
     return found
 
 
