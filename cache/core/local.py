@@ -210,6 +210,11 @@ class LocalTier:
             for raw in names:
                 self._pushed(raw.decode("utf-8", "surrogateescape"))
 
+    @property
+    def questions_waiting(self) -> bool:
+        """True when ``questions`` would give some."""
+        return bool(self._questions)
+
     def questions(self) -> list[Question]:
         """What to ask the server now."""
         with self._lock:

@@ -1,4 +1,4 @@
-"""The seams between the operations and the local tier: asked before Redis, told of what Redis answered and of writes."""
+"""The seams between operations and the local tier: asked before Redis, told of its answers and of our writes."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Own writes: a push that our own write caused must not evict what was just written.
 
-A push says that a key changed, not who changed it, and one push may stand for several changes. So nobody guesses: what we
-wrote is set aside when its push comes, the server is asked which write stands under the key, on the connection that
-brings the pushes, and the entry returns when it is ours. A change after that answer has a push after it.
+A push says that a key changed, not who changed it, and one push may stand for several changes. So nobody
+guesses: what we wrote is set aside when its push comes, the server is asked which write stands under the key, on
+the connection that brings the pushes, and the entry returns when it is ours. A change after that answer has a push
+after it.
 """
 
 from __future__ import annotations
