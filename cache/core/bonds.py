@@ -24,15 +24,17 @@ class Bond:
     Attributes:
         token: its token as the store had it last; None while that is not known.
         read: the part of it that entries are compared with; empty while not known.
+        asked: the server was asked for it and has not answered yet.
     """
 
-    __slots__ = ("name", "read", "scope", "token", "users")
+    __slots__ = ("asked", "name", "read", "scope", "token", "users")
 
     def __init__(self, scope: str, name: str) -> None:
         self.scope, self.name = scope, name
         self.token: bytes | None = None
         self.read = b""
         self.users = 0
+        self.asked = False
 
 
 class Ties:
@@ -78,7 +80,7 @@ class Bonds:
         self._scope_name = scope_name
         self._bonds: dict[str, Bond] = {}
         self._ties: dict[Scopes, Ties] = {}
-        self.bytes = 0
+        self.used = 0
 
     def tie(self, scopes: Scopes) -> Ties:
         """The ties of an entry, for one more user."""
@@ -86,7 +88,7 @@ class Bonds:
         if ties is None:
             pairs = tuple((self._bond(scope), token) for scope, token in scopes)
             ties = self._ties[scopes] = Ties(scopes, pairs)
-            self.bytes += _TIES_BYTES
+            self.used += _TIES_BYTES
         ties.users += 1
         return ties
 
@@ -95,31 +97,40 @@ class Bonds:
         ties.users -= 1
         if ties.users or self._ties.pop(ties.key, None) is None:
             return
-        self.bytes -= _TIES_BYTES
+        self.used -= _TIES_BYTES
         for bond, _ in ties.pairs:
             bond.users -= 1
             if not bond.users and self._bonds.pop(bond.name, None) is not None:
-                self.bytes -= _BOND_BYTES
+                self.used -= _BOND_BYTES
 
     def _bond(self, scope: str) -> Bond:
         name = self._scope_name(scope)
         bond = self._bonds.get(name)
         if bond is None:
             bond = self._bonds[name] = Bond(scope, name)
-            self.bytes += _BOND_BYTES
+            self.used += _BOND_BYTES
         bond.users += 1
         return bond
 
-    def learn(self, tokens: Mapping[str, bytes | None], current: Callable[[str], bool]) -> None:
+    def learn(self, tokens: Mapping[str, bytes | None], current: Callable[[str], bool]) -> list[Bond]:
         """Note what the store said, for scopes that something depends on.
 
         Args:
             current: False for a generation (its Redis key) that changed after the store was asked.
+
+        Returns:
+            Bonds that are still unknown for that reason.
         """
+        overtaken = []
         for scope, token in tokens.items():
             bond = self._bonds.get(self._scope_name(scope))
-            if bond is not None and current(bond.name):
+            if bond is None:
+                continue
+            if current(bond.name):
                 self._set(bond, token)
+            elif bond.token is None:
+                overtaken.append(bond)
+        return overtaken
 
     @staticmethod
     def _set(bond: Bond, token: bytes | None) -> None:
@@ -139,4 +150,4 @@ class Bonds:
         """Forget everything."""
         for bond in self._bonds.values():
             bond.token, bond.read = None, b""
-        self._bonds, self._ties, self.bytes = {}, {}, 0
+        self._bonds, self._ties, self.used = {}, {}, 0

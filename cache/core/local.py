@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from cache.core.bonds import Bonds
+from cache.core.bonds import Bond, Bonds
 from cache.core.entry import Entry
 from cache.core.held import DIGEST_AT, Held, hold
 from cache.core.lookup import MISS
@@ -92,7 +92,7 @@ class LocalTier:
     @property
     def used(self) -> int:
         """Bytes that they take, structures included."""
-        return self._fifo.used + self._bonds.bytes
+        return self._fifo.used + self._bonds.used
 
     def ticket(self) -> int:
         """Drawn before the store is asked, handed in with what it answered."""
@@ -159,8 +159,13 @@ class LocalTier:
     def learn(self, tokens: Tokens, ticket: int) -> None:
         """Note the generations that the store told after ``ticket`` was drawn."""
         with self._lock:
-            if self._told:
-                self._bonds.learn(tokens, lambda name: not self._touches.since(name, ticket))
+            if not self._told:
+                return
+            overtaken = self._bonds.learn(tokens, lambda name: not self._touches.since(name, ticket))
+            for bond in overtaken:
+                self._ask_for_token(bond)
+        if overtaken:
+            self.wake()
 
     def changed(self, names: Iterable[str] = (), scopes: Iterable[str] = ()) -> None:
         """Own changes, certain or not: nothing of before them answers from now on."""
@@ -225,12 +230,7 @@ class LocalTier:
         self._touches.touch(name)
         bond = self._bonds.doubt(name)
         if bond is not None:
-            ticket, scope = self._touches.now, bond.scope
-
-            def told(replies: list[Any]) -> None:
-                self.learn({scope: self._token_of(scope, replies[0])}, ticket)
-
-            self._questions.append(Question((("GET", name),), told))
+            self._ask_for_token(bond)
         held, ours = self._index.get(name), self._own.expected(name)
         if held is None:
             return
@@ -238,6 +238,19 @@ class LocalTier:
             self._bonds.untie(held.ties)
             self._accounts.evicted(EvictionCause.INVALIDATED)
         self._fifo.remove(held)
+
+    def _ask_for_token(self, bond: Bond) -> None:
+        """Ask the server for a generation, unless it was asked and has not answered."""
+        if bond.asked:
+            return
+        bond.asked = True
+
+        def answered(replies: list[Any]) -> None:
+            bond.asked = False
+            self.learn({bond.scope: self._token_of(bond.scope, replies[0])}, ticket)
+
+        ticket = self._touches.now
+        self._questions.append(Question((("GET", bond.name),), answered))
 
     def _ask_for(self, held: Held) -> bool:
         """Set a write of ours aside until the server has said that it is the one that stands."""
@@ -267,7 +280,7 @@ class LocalTier:
         self._fifo.put(held)
         if before is not None:
             self._bonds.untie(before.ties)
-        self._fifo.max_bytes = self._max_bytes - self._bonds.bytes
+        self._fifo.max_bytes = self._max_bytes - self._bonds.used
         for gone in self._fifo.evict():
             self._bonds.untie(gone.ties)
             self._accounts.evicted(EvictionCause.CAPACITY)
