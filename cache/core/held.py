@@ -23,7 +23,9 @@ DIGEST_AT = 22
 """Where the digest that it is bound to begins."""
 
 _SEAL = 4
+_EXPIRES_AT = 62
 _TIMES = struct.Struct(">ddd")
+_EXPIRES = struct.Struct(">d").unpack_from
 _BODY = HEAD_SIZE + _SEAL
 _COLLECTED = 16
 _ATOMS = (str, int, float, bool, type(None))
@@ -50,8 +52,10 @@ class Held(Item):
 
     def again(self) -> Held:
         """The same entry as another item, which can be taken in again."""
-        fresh = HeldWithFiles(self.name, self.data, self.value, self.ties, self.files) if self.files else Held(
-            self.name, self.data, self.value, self.ties
+        fresh = (
+            HeldWithFiles(self.name, self.data, self.value, self.ties, self.files)
+            if self.files
+            else Held(self.name, self.data, self.value, self.ties)
         )
         fresh.hits = self.hits
         return fresh
@@ -60,6 +64,10 @@ class Held(Item):
     def stamp(self) -> tuple[bytes, bytes]:
         """What tells this write from every other one: times, cost, lengths and the seal's end."""
         return self.data[STAMP_AT:HEAD_SIZE], self.data[HEAD_SIZE:_BODY]
+
+    def expired(self, now: float) -> bool:
+        """True from its logical expiry on; ``now`` in seconds since the epoch."""
+        return now >= _EXPIRES(self.data, _EXPIRES_AT)[0]  # type: ignore[no-any-return]
 
     @property
     def created(self) -> float:

@@ -116,7 +116,7 @@ class LocalTier:
                 return None
         if not held.data.startswith(digest, DIGEST_AT):
             return None
-        if now >= held.expires:
+        if held.expired(now):
             self.drop(held, EvictionCause.EXPIRED)
             return None
         if held.hits < MOST_HITS:

@@ -11,6 +11,7 @@ eviction", SOSP 2023, algorithm 1; here bounded by bytes, the ghost by a table o
 
 from __future__ import annotations
 
+import zlib
 from collections import deque
 from collections.abc import Iterator
 from typing import Generic, TypeVar
@@ -68,15 +69,15 @@ class Ghost:
 
     def add(self, name: str) -> None:
         """Remember a name that leaves."""
-        mark = hash(name) & 0xFFFFFFFFFFFF
+        mark = zlib.crc32(name.encode("utf-8", "surrogateescape"))
         self._left += 1
-        self._view[mark % self._cells] = (mark >> 16 << 32) | (self._left & 0xFFFFFFFF)
+        self._view[mark % self._cells] = (mark << 32) | (self._left & 0xFFFFFFFF)
 
     def take(self, name: str) -> bool:
         """True when the name left lately; it is forgotten then."""
-        mark = hash(name) & 0xFFFFFFFFFFFF
+        mark = zlib.crc32(name.encode("utf-8", "surrogateescape"))
         cell = self._view[mark % self._cells]
-        if not cell or cell >> 32 != mark >> 16 or (self._left - cell) & 0xFFFFFFFF > self._cells:
+        if not cell or cell >> 32 != mark or (self._left - cell) & 0xFFFFFFFF > self._cells:
             return False
         self._view[mark % self._cells] = 0
         return True
