@@ -150,7 +150,7 @@ def test_another_processs_changes_are_seen_within_the_lease(glasscache_url: str,
     late: list[float] = []
     with path.open("r+b") as file, mmap.mmap(file.fileno(), 4096) as shared:
         command = [sys.executable, "-c", OTHER.format(rounds=WRITES), glasscache_url, str(path)]
-        other = subprocess.Popen(command)  # noqa: S603
+        other = subprocess.Popen(command)
         try:
             while other.poll() is None:
                 (since,), (lowest,) = struct.unpack_from("d", shared, 64), struct.unpack_from("q", shared, 128)

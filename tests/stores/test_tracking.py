@@ -18,7 +18,6 @@ from cache.stores.tracking import BEAT_S, Dialogue, TrackingRefused, tracking_on
 from cache.testing import EmbeddedServer
 from telemetry.local import LocalAccounts
 
-
 CLOCK = SystemClock()
 
 
