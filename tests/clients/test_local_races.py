@@ -1,4 +1,4 @@
-"""What the local tier must never do: answer old. Its own process never sees an old value, another not beyond the lease."""
+"""The local tier never answers old in the process that changed something, nor in another beyond the lease."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_no_old_value_comes_back_in_the_process_that_invalidates(glasscache_url:
 
 
 def test_who_writes_reads_what_it_wrote(glasscache_url: str) -> None:
-    """Writers of two keys and readers beside them: after a set or a delete has returned nobody reads what was before."""
+    """Two writers and readers beside them: after a set or a delete has returned nobody reads what was before."""
     stage = Stage("sync", glasscache_url, **LOCAL)
     cache: Cache = stage.cache.cache
     ready(cache)
@@ -165,10 +165,8 @@ def test_another_processs_changes_are_seen_within_the_lease(glasscache_url: str,
 
     hits = stage.count("hit", "context", **{"cache.tier": "local"})
     late.sort()
-    print(
-        f"{len(late)} old of {hits} local answers; median {late[len(late) // 2] * 1e3 if late else 0:.1f} ms, ", end=""
-    )
-    print(f"longest {late[-1] * 1e3 if late else 0:.1f} ms")
+    median_ms, longest_ms = (late[len(late) // 2] * 1e3, late[-1] * 1e3) if late else (0, 0)
+    print(f"{len(late)} old of {hits} local answers; median {median_ms:.1f} ms, longest {longest_ms:.1f} ms")
     assert hits > WRITES
     assert [age for age in late if age > LEASE_S] == []
     cache.close()

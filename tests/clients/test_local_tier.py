@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import threading
 import time
@@ -121,14 +122,15 @@ async def own_changes_are_seen_at_once(stage: Stage) -> None:
         await here(n)
         await cache.delete("context", ("t", 1))
         assert await cache.get("context", ("t", 1)) is MISS
-        for scope in ({"tags": ["task:t"]}, {"category": "context"}, {"pattern": "context:t:*"}, {"pattern": "*t:1"}):
+        for scope in (
+            {"tags": ["task:t"]},
+            {"category": "context"},
+            {"pattern": "context:t:*"},
+            {"pattern": "context:?:1"},
+        ):
             await here(n)
-            try:
-                await cache.invalidate(**scope)
-            except Exception as refused:  # a pattern without a category's prefix
-                assert type(refused).__name__ == "PatternError"
-            else:
-                assert await cache.get("context", ("t", 1)) is MISS
+            await cache.invalidate(**scope)
+            assert await cache.get("context", ("t", 1)) is MISS
 
 
 @scenario
@@ -182,14 +184,15 @@ async def the_fence_of_a_local_hit_refuses_like_any(stage: Stage) -> None:
 async def files_are_looked_at_on_every_hit(stage: Stage) -> None:
     """A result made from a file that changed misses with the reason changed, as from Redis."""
     path = Path("made-from.txt")
-    path.write_text("one")
+    write = functools.partial(asyncio.to_thread, path.write_text)
+    await write("one")
     # as if it had been read a while after it was written
     stage.clock.step(time.time() - stage.clock.time() + 1)
     made = Recording(Computed("one", files=(fingerprint(path),)), "two")
     assert await stage.cache.get_or_compute("tool", ("read", "x"), made) == "one"
     settled(stage.cache)
     assert (await stage.cache.lookup("tool", ("read", "x"))).tier == "local"
-    path.write_text("three")
+    await write("three")
     assert (await stage.cache.lookup("tool", ("read", "x"))).miss_reason == "changed"
     assert await stage.cache.get_or_compute("tool", ("read", "x"), made) == "two"
 

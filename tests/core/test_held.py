@@ -93,8 +93,8 @@ def test_the_bytes_that_are_counted_are_those_that_are_taken(shape: str) -> None
         "text": lambda n: (f"text {n} " * 10, {}),
         "large": lambda n: ({"rows": [n, n + 1] * 400}, {}),
         "vector": lambda n: (numpy.full(384, n, dtype="<f4"), {}),
-        "files": lambda n: ({"n": n}, {"files": (Fingerprint(f"/some/path/to/{n}.py", 1 << 40, 1 << 41, n, 1 << 60, 1 << 61),)}),
-    }  # fmt: skip
+        "files": lambda n: ({"n": n}, {"files": (Fingerprint(f"/a/{n}.py", 1 << 40, 1 << 41, n, 1 << 60, 1 << 61),)}),
+    }
     count = 4000
     made = []
     for n in range(count):
