@@ -19,13 +19,16 @@ from cache.core.s3fifo import Item
 STAMP_AT = 54
 """Where an entry's times begin."""
 
-DIGEST_AT = 22
-"""Where the digest that it is bound to begins."""
+DIGEST = slice(22, 54)
+"""Where the digest stands that it is bound to."""
 
 _SEAL = 4
-_EXPIRES_AT = 62
+EXPIRES_AT = 62
+"""Where its logical expiry stands, as ``unpack_expiry`` reads it."""
+
+unpack_expiry = struct.Struct(">d").unpack_from
+
 _TIMES = struct.Struct(">ddd")
-_EXPIRES = struct.Struct(">d").unpack_from
 _BODY = HEAD_SIZE + _SEAL
 _COLLECTED = 16
 _ATOMS = (str, int, float, bool, type(None))
@@ -64,10 +67,6 @@ class Held(Item):
     def stamp(self) -> tuple[bytes, bytes]:
         """What tells this write from every other one: times, cost, lengths and the seal's end."""
         return self.data[STAMP_AT:HEAD_SIZE], self.data[HEAD_SIZE:_BODY]
-
-    def expired(self, now: float) -> bool:
-        """True from its logical expiry on; ``now`` in seconds since the epoch."""
-        return now >= _EXPIRES(self.data, _EXPIRES_AT)[0]  # type: ignore[no-any-return]
 
     @property
     def created(self) -> float:

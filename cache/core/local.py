@@ -18,7 +18,7 @@ from typing import Any
 
 from cache.core.bonds import Bond, Bonds
 from cache.core.entry import Entry
-from cache.core.held import DIGEST_AT, Held, hold
+from cache.core.held import DIGEST, EXPIRES_AT, Held, hold, unpack_expiry
 from cache.core.lookup import MISS
 from cache.core.own_writes import OwnWrites, Question, which_write
 from cache.core.s3fifo import MOST_HITS, S3Fifo
@@ -114,9 +114,10 @@ class LocalTier:
                 if held.ties.broken():
                     self.drop(held, EvictionCause.INVALIDATED)
                 return None
-        if not held.data.startswith(digest, DIGEST_AT):
+        data = held.data
+        if data[DIGEST] != digest:
             return None
-        if held.expired(now):
+        if now >= unpack_expiry(data, EXPIRES_AT)[0]:
             self.drop(held, EvictionCause.EXPIRED)
             return None
         if held.hits < MOST_HITS:
