@@ -110,7 +110,7 @@ def _send(
         raise
     stored = [row for row, verdict in zip(plan.rows, verdicts, strict=True) if verdict]
     if tier is not None:
-        nearby.wrote(tier, stored, current or plan.tokens(), ticket)
+        nearby.wrote(tier, policy, stored, current or plan.tokens(), ticket)
     else:
         engine.changed(names=[name for name, _, _, _ in stored])
     engine.view.saw(current.items())

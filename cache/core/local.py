@@ -19,7 +19,6 @@ from typing import Any
 from cache.core.bonds import Bond, Bonds
 from cache.core.entry import Entry
 from cache.core.held import DIGEST, EXPIRES_AT, Held, hold, unpack_expiry
-from cache.core.lookup import MISS
 from cache.core.own_writes import OwnWrites, Question, which_write
 from cache.core.s3fifo import MOST_HITS, S3Fifo
 from cache.core.touches import Touches
@@ -137,14 +136,14 @@ class LocalTier:
             if self._told and not self._touches.since(name, ticket):
                 self._take(hold(name, raw, entry, value, self._bonds.tie(entry.scopes)))
 
-    def wrote(self, name: str, raw: bytes, entry: Entry, ticket: int) -> None:
-        """Keep what this process has stored; ``ticket`` was drawn before the write."""
+    def wrote(self, name: str, raw: bytes, entry: Entry, value: Any, ticket: int) -> None:
+        """Keep what this process has stored; ``ticket`` was drawn before the write, the rest is as of ``keep``."""
         with self._lock:
             overtaken = self._touches.since(name, ticket)
             self._touches.touch(name)
             aside = self._own.forget(name)
             if self._told:
-                held = hold(name, raw, entry, MISS, self._bonds.tie(entry.scopes))
+                held = hold(name, raw, entry, value, self._bonds.tie(entry.scopes))
                 if not overtaken:
                     self._own.expect(name)
                     self._take(held)

@@ -80,11 +80,22 @@ def keep(tier: LocalTier, rows: Iterable[Row], tokens: Tokens, ticket: int) -> N
     tier.learn(tokens, ticket)
 
 
-def wrote(tier: LocalTier, rows: Iterable[Row], tokens: Tokens, ticket: int) -> None:
+def wrote(tier: LocalTier, policy: Policy, rows: Iterable[Row], tokens: Tokens, ticket: int) -> None:
     """Keep what was stored under ``tokens``."""
     for name, raw, entry, _ in rows:
-        tier.wrote(name, raw, entry, ticket)
+        tier.wrote(name, raw, entry, _shareable(policy, entry), ticket)
     tier.learn(tokens, ticket)
+
+
+def _shareable(policy: Policy, entry: Entry) -> Any:
+    """The value of an entry when it cannot be changed, else ``MISS``: then nobody need decode it now."""
+    nested = entry.compressed or entry.payload[:1] in (b"{", b"[")
+    if nested and not codecs.shared(entry.codec):
+        return MISS
+    try:
+        return codecs.decode(entry.codec, entry.compressed, entry.payload, max_bytes=policy.max_bytes)
+    except CacheValueError:
+        return MISS
 
 
 def token_in(scope: str, raw: Any, identity: bytes) -> bytes | None:

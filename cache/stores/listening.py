@@ -179,6 +179,8 @@ class Listener:
             refusal = self._read(connection, pushes)
             if isinstance(refusal, Exception):
                 raise TrackingRefused(str(refusal).partition(" ")[0])
+            if not self._same_server(identity):
+                raise ConnectionError("the store reads from another server")
             self._heed(connection, pushes, identity, reader)
         finally:
             connection.disconnect()

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 from support.faces import Recording, Scenario, Stage, play
 from support.local import LOCAL, ready, settled, tier_of, until
@@ -87,6 +88,18 @@ async def callers_share_nothing_that_can_be_changed(stage: Stage) -> None:
     first = await stage.cache.get("prompt", "k")
     first["list"].append(2)
     assert await stage.cache.get("prompt", "k") == {"list": [1]}
+
+
+@scenario
+async def what_cannot_be_changed_is_shared(stage: Stage) -> None:
+    """Text, bytes and vectors are decoded once, whether they were written here or read."""
+    for n, value in enumerate(("text", b"bytes", 1.5, numpy.arange(8, dtype="<f4"))):
+        await stage.cache.set("static", n, value)
+        settled(stage.cache)
+        first, second = await stage.cache.lookup("static", n), await stage.cache.get("static", n)
+        assert first.tier == "local"
+        assert first.value is second
+        assert bool(numpy.all(second == value))
 
 
 @scenario

@@ -10,6 +10,7 @@ from typing import Any
 from cache.core.entry import Entry, Sealer, parse
 from cache.core.held import Held
 from cache.core.local import LEASE_S, LocalTier
+from cache.core.lookup import MISS
 from cache.core.own_writes import Question
 from cache.testing.clock import ManualClock
 from telemetry.local import LocalAccounts
@@ -78,7 +79,7 @@ class Miniature:
         self.store[name] = raw
 
         def ends() -> None:
-            self.tier.wrote(name, raw, entry, ticket)
+            self.tier.wrote(name, raw, entry, MISS, ticket)
             self.tier.learn(dict(entry.scopes), ticket)
 
         return ends
