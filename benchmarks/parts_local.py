@@ -14,12 +14,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from cache.core import nearby  # noqa: E402
-from cache.core.entry import Entry, Sealer, parse  # noqa: E402
-from cache.core.held import Held  # noqa: E402
-from cache.core.local import LocalTier  # noqa: E402
-from cache.core.policies import Policy  # noqa: E402
-from telemetry.local import LocalAccounts  # noqa: E402
+from cache.core import nearby
+from cache.core.entry import Entry, Sealer, parse
+from cache.core.held import Held
+from cache.core.local import LocalTier
+from cache.core.policies import Policy
+from telemetry.local import LocalAccounts
 
 TOKEN = b"t" * 16
 SCOPES = (("category:prompt", TOKEN),)
