@@ -99,7 +99,10 @@ def _examine_store(settings: Settings) -> list[Finding]:
     except Exception as error:
         return [Finding("fail", "store", str(error), "correct REDIS_URL, or install what it needs")]
     try:
-        return list(_questions(store, settings.namespace))
+        findings = list(_questions(store, settings.namespace))
+        if settings.locals and findings[0].level == "ok":
+            findings.append(_tracking(store))
+        return findings
     finally:
         store.close()
         if server is not None:
@@ -195,6 +198,16 @@ def _rights(store: Store, prefix: str) -> Iterator[Finding]:
         yield Finding("fail", "rights", ", ".join(f"{name} ({kind.value})" for name, kind in missing.items()), cure)
     else:
         yield Finding("ok", "rights", "every command that the cache needs")
+
+
+def _tracking(store: Store) -> Finding:
+    """Whether the server pushes changes to the local tier; switching off what is off asks for the same right."""
+    try:
+        _ask(store, "CLIENT", "TRACKING", "OFF")
+    except StoreError as trouble:
+        cure = "allow +client|tracking to this user, or use Redis 6 or later: until then nothing is kept in the process"
+        return Finding("warn", "local tier", trouble.kind.value, cure)
+    return Finding("ok", "local tier", "the server pushes changes")
 
 
 def _clock(store: Store) -> Iterator[Finding]:

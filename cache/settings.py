@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +27,8 @@ _EXAMPLES = {
     "CACHE_TRUST_RESTARTS": "false",
     "CACHE_LOG_JSON": "true",
     "CACHE_FLEET": "true",
+    "CACHE_LOCAL_CATEGORIES": "embedding,static",
+    "CACHE_LOCAL_MAX_BYTES": "67108864",
     "CACHE_API_TOKEN": "$(openssl rand -hex 32)",
 }
 
@@ -68,6 +71,8 @@ class Settings(BaseSettings):
     trust_restarts: bool = Field(False, validation_alias=_variable("CACHE_TRUST_RESTARTS"))
     log_json: bool = Field(False, validation_alias=_variable("CACHE_LOG_JSON"))
     fleet: bool = Field(True, validation_alias=_variable("CACHE_FLEET"))
+    local_categories: str = Field("", validation_alias=_variable("CACHE_LOCAL_CATEGORIES"))
+    local_max_bytes: int = Field(64 << 20, ge=1 << 16, le=1 << 40, validation_alias=_variable("CACHE_LOCAL_MAX_BYTES"))
     ttls: dict[str, float] = Field(default_factory=dict, validation_alias=AliasChoices("ttls"))
 
     @field_validator("default_ttl", "ttl_context", "ttl_embedding", "ttl_tool", "ttl_prompt", mode="before")
@@ -88,6 +93,14 @@ class Settings(BaseSettings):
         if text and not (text.isascii() and text.isprintable() and " " not in text and len(text) <= LONGEST_TOKEN):
             raise ValueError(f"a token is at most {LONGEST_TOKEN} ASCII characters without blanks")
         return value
+
+    @field_validator("local_categories")
+    @classmethod
+    def _categories(cls, value: str) -> str:
+        names = [name.strip() for name in value.split(",") if name.strip()]
+        if not all(re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name) for name in names):
+            raise ValueError("categories by name, separated by commas")
+        return ",".join(names)
 
     @field_validator("namespace")
     @classmethod
@@ -128,6 +141,11 @@ class Settings(BaseSettings):
             raise SettingsError(_first_fault(error)) from None
         except CacheError as error:
             raise SettingsError(str(error)) from None
+
+    @property
+    def locals(self) -> tuple[str, ...]:
+        """The categories that are kept in the process too."""
+        return tuple(self.local_categories.split(",")) if self.local_categories else ()
 
     def category_ttls(self) -> Mapping[str, float]:
         """TTL by category, seconds: the specification's four and every other ``CACHE_TTL_<CATEGORY>``."""

@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from cache.clock import Clock, SystemClock
+from cache.core import nearby
 from cache.core.engine import Engine
 from cache.core.entry import Sealer
 from cache.core.flights import Flights
+from cache.core.local import LocalTier
 from cache.core.pending import Pending
 from cache.core.policies import Policy, PolicyTable
 from cache.metrics import get_metrics
 from cache.running import AsyncRunner, Runner
 from cache.settings import Settings
 from cache.stores import files
-from cache.stores.connect import StoreOptions, open_async_store, open_store
+from cache.stores.connect import StoreOptions, open_async_store, open_listener, open_store
 from cache.stores.contract import AsyncStore, Store
 from cache.stores.embedded import EmbeddedServer
 from cache.stores.forking import in_forked_child
+from cache.stores.listening import Listener
 from telemetry.logs import StateLog
 from telemetry.recorder import Recorder
-from telemetry.vocabulary import BreakerState
+from telemetry.vocabulary import BreakerState, Tier
 
 _log = logging.getLogger("glasscache")
 
-P = TypeVar("P", Runner, AsyncRunner, Flights, Pending)
+P = TypeVar("P", Runner, AsyncRunner, Flights, Pending, LocalTier, Listener)
 
 
 @dataclass(slots=True)
@@ -42,9 +46,12 @@ class Parts:
     runner: Runner
     settings: Settings
     server: EmbeddedServer | None = None
+    listener: Listener | None = None
 
     def close(self, seconds: float) -> None:
         """Drain and close within ``seconds``; then end the server that was started."""
+        if self.listener is not None:
+            self.listener.close(seconds)
         self.runner.close(seconds)
         if self.server is not None:
             self.server.stop()
@@ -58,9 +65,12 @@ class AsyncParts:
     runner: AsyncRunner
     settings: Settings
     server: EmbeddedServer | None = None
+    listener: Listener | None = None
 
     async def aclose(self, seconds: float) -> None:
         """Drain and close within ``seconds``; then end the server that was started."""
+        if self.listener is not None:
+            await asyncio.to_thread(self.listener.close, seconds)
         await self.runner.aclose(seconds)
         if self.server is not None:
             self.server.stop()
@@ -80,7 +90,9 @@ def build(
     store = store or open_store(
         url, _options(settings), on_breaker=_watch(recorder), clock=clock, on_dropped=recorder.ledger.drop
     )
-    return Parts(_engine(settings, policies, recorder, clock, store), _forking(Runner(store)), settings, server)
+    engine = _engine(settings, policies, recorder, clock, store)
+    listener = _listener(settings, engine, store, url)
+    return Parts(engine, _forking(Runner(store)), settings, server, listener)
 
 
 def build_async(
@@ -98,7 +110,8 @@ def build_async(
         url, _options(settings), on_breaker=_watch(recorder), clock=clock, on_dropped=recorder.ledger.drop
     )
     engine = _engine(settings, policies, recorder, clock, store)
-    return AsyncParts(engine, _forking(AsyncRunner(store)), settings, server)
+    listener = _listener(settings, engine, store, url)
+    return AsyncParts(engine, _forking(AsyncRunner(store)), settings, server, listener)
 
 
 def build_plain(settings: Settings, *, recorder: Recorder | None = None) -> Parts:
@@ -129,7 +142,7 @@ def async_twin(parts: Parts) -> AsyncParts:
 def _engine(
     settings: Settings, policies: Iterable[Policy], recorder: Recorder, clock: Clock, store: Store | AsyncStore
 ) -> Engine:
-    table = PolicyTable(policies).with_ttls(settings.category_ttls())
+    table = PolicyTable(policies).with_ttls(settings.category_ttls()).with_local(settings.locals)
     for name, policy in table.items():
         recorder.register_category(name, policy.ttl_s)
     engine = Engine(
@@ -148,6 +161,30 @@ def _engine(
     _forking(engine.flights)
     _forking(engine.pending)
     return engine
+
+
+def _listener(settings: Settings, engine: Engine, store: Store | AsyncStore, url: str) -> Listener | None:
+    """Give the engine a local tier when a category asks for one; what keeps it true."""
+    policies = tuple(engine.policies.values())
+    if not url or not settings.enabled or all(policy.tier is not Tier.LOCAL for policy in policies):
+        return None
+    tier = LocalTier(
+        settings.local_max_bytes,
+        scope_name=engine.scope_name,
+        token_of=lambda scope, raw: nearby.token_in(scope, raw, engine.identity()),
+        monotonic=engine.clock.monotonic,
+        accounts=engine.recorder.local,
+    )
+    listener = open_listener(
+        url,
+        _options(settings),
+        tier,
+        nearby.prefixes(settings.namespace, policies),
+        serving=store.identity,
+        clock=engine.clock,
+    )
+    engine.local = _forking(tier)
+    return _forking(listener)
 
 
 def _forking(part: P) -> P:

@@ -17,7 +17,7 @@ FIELDS = "glasscache"
 # without a handler Python prints a library's warnings; whether they are printed is for the application to say
 logging.getLogger("glasscache").addHandler(logging.NullHandler())
 
-_QUIET = {"closed": logging.INFO, "half_open": logging.DEBUG}
+_QUIET = {"closed": logging.INFO, "half_open": logging.DEBUG, "on": logging.INFO}
 
 
 class StateLog:

@@ -13,11 +13,12 @@ from opentelemetry import metrics, trace
 from opentelemetry.metrics import MeterProvider, NoOpMeter
 from opentelemetry.trace import NoOpTracer, SpanContext, Tracer, TracerProvider
 
-from telemetry import events, schema
+from telemetry import events, local, schema
 from telemetry.events import OperationEvent
 from telemetry.instruments import Instruments
 from telemetry.kit import Kit
 from telemetry.ledger import Ledger
+from telemetry.local import LocalAccounts
 from telemetry.operations import OperationScope
 from telemetry.scopes import ComputeScope, RefreshScope, WaitScope
 from telemetry.vocabulary import GENERAL, BreakerState, FlightScope, Operation
@@ -52,6 +53,7 @@ class Recorder:
         monotonic: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.ledger = ledger if ledger is not None else Ledger()
+        self.local = LocalAccounts()
         self.tracer = self._tracer(tracer_provider)
         self._kit = Kit(self.tracer, self._instruments(meter_provider), self.ledger, monotonic)
 
@@ -64,7 +66,9 @@ class Recorder:
 
     def _instruments(self, provider: MeterProvider | None) -> Instruments:
         try:
-            return Instruments(metrics.get_meter(schema.SCOPE, meter_provider=provider), self.ledger)
+            meter = metrics.get_meter(schema.SCOPE, meter_provider=provider)
+            local.register(meter, self.local, self.ledger.drop)
+            return Instruments(meter, self.ledger)
         except Exception:
             self.ledger.drop()
             return Instruments(NoOpMeter(schema.SCOPE), self.ledger)

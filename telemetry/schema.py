@@ -133,13 +133,16 @@ POLICY_TTL = Metric(
 TELEMETRY_DROPPED = Metric(
     "cache.telemetry.dropped", Kind.COUNTER, "{event}", "Events that the accounting itself lost."
 )
+LOCAL_ENTRIES = Metric("cache.local.entry.count", Kind.UP_DOWN_COUNTER, "{entry}", "Entries in the local tier.")
+LOCAL_SIZE = Metric(
+    "cache.local.size", Kind.UP_DOWN_COUNTER, "By", "Bytes that the local tier takes, its overhead included."
+)
+LOCAL_EVICTIONS = Metric(
+    "cache.local.evictions", Kind.COUNTER, "{eviction}", "Entries that left the local tier, by cause.",
+    (EVICTION_CAUSE,),
+)  # fmt: skip
 
 PLANNED = (
-    Metric("cache.local.entry.count", Kind.UP_DOWN_COUNTER, "{entry}", "Entries in the local tier.", planned=True),
-    Metric("cache.local.size", Kind.UP_DOWN_COUNTER, "By", "Bytes in the local tier.", planned=True),
-    Metric(
-        "cache.local.evictions", Kind.COUNTER, "{eviction}", "Local evictions.", (EVICTION_CAUSE,), planned=True
-    ),
     Metric(
         "cache.ttl.expected_hit_ratio", Kind.GAUGE, "", "Hit ratio that another TTL would have given.",
         (CATEGORY, TTL), planned=True,
@@ -151,7 +154,7 @@ PLANNED = (
 METRICS = (
     REQUESTS, OPERATION_DURATION, COMPUTE_DURATION_METRIC, ENTRY_SIZE_METRIC, ENTRY_AGE_METRIC, WRITES, DELETES,
     INVALIDATIONS, ERRORS, AVOIDED, OVERHEAD, FLIGHT_WAITS, BREAKER, BREAKER_TRANSITIONS, POLICY_TTL,
-    TELEMETRY_DROPPED,
+    TELEMETRY_DROPPED, LOCAL_ENTRIES, LOCAL_SIZE, LOCAL_EVICTIONS,
 )  # fmt: skip
 """Everything that is exported."""
 

@@ -19,6 +19,7 @@ from telemetry.vocabulary import (
     GENERAL,
     BreakerState,
     ErrorType,
+    EvictionCause,
     FlightScope,
     MissReason,
     Operation,
@@ -117,6 +118,8 @@ def label_sets(metric: schema.Metric, categories: Iterable[str]) -> Iterator[Lab
     """
     if metric.name == schema.BREAKER_TRANSITIONS.name:
         yield from ((state,) for state in BreakerState)
+    elif metric.name == schema.LOCAL_EVICTIONS.name:
+        yield from ((cause,) for cause in EvictionCause)
     elif not metric.attributes:
         yield ()
     elif metric.attributes == (schema.CATEGORY,):

@@ -133,6 +133,19 @@ BREAKER_GAUGE = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState
 """Value of the gauge ``cache.breaker.state``."""
 
 
+class EvictionCause(StrEnum):
+    """Why the local tier let an entry go (``cache.eviction.cause``)."""
+
+    CAPACITY = "capacity"
+    EXPIRED = "expired"
+    INVALIDATED = "invalidated"
+    """It was changed, or a generation that it was made under was."""
+    CHANGED = "changed"
+    """A file that the value was made from is not what it was."""
+    DISCONNECTED = "disconnected"
+    """Nobody told of changes for a while."""
+
+
 class VerificationResult(StrEnum):
     """How a sampled check of a hit ended."""
 

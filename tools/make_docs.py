@@ -30,6 +30,7 @@ SETS: dict[str, Iterable[str]] = {
     schema.FLIGHT_SCOPE: vocabulary.FlightScope,
     schema.BREAKER_TO: vocabulary.BreakerState,
     schema.BREAKER_STATE: vocabulary.BreakerState,
+    schema.EVICTION_CAUSE: vocabulary.EvictionCause,
 }
 """Attributes whose values are an enum's members."""
 

@@ -16,7 +16,7 @@ from cache.core.steps import Compute
 from cache.core.verdicts import Found, decode
 from cache.errors import StoreError
 from telemetry.events import OperationEvent
-from telemetry.vocabulary import MissReason, Outcome, Tier
+from telemetry.vocabulary import MissReason, Outcome
 
 THROTTLE_S = 1.0
 """How long a failed origin is left alone while a stale value answers for it."""
@@ -77,7 +77,7 @@ def from_entry(ask: Ask) -> Any:
     item = found.entry
     age = max(0.0, engine.clock.time() - item.created)
     if found.reason is None:
-        ask.event.looked(Outcome.HIT, tier=Tier.REDIS, n=ask.times, age_s=age, cost_s=item.cost_s)
+        ask.event.looked(Outcome.HIT, tier=found.tier, n=ask.times, age_s=age, cost_s=item.cost_s)
         ask.event.ttl_s = max(0.0, item.expires - engine.clock.time())
         return found.value
     if ask.policy.serve_stale or throttled(ask):
@@ -102,7 +102,7 @@ def serve_stale(ask: Ask) -> Any:
     decode(ask.policy, found)
     if found.value is not MISS:
         age = max(0.0, ask.engine.clock.time() - item.created)
-        ask.event.looked(Outcome.STALE, tier=Tier.REDIS, n=ask.times, age_s=age, cost_s=item.cost_s)
+        ask.event.looked(Outcome.STALE, tier=found.tier, n=ask.times, age_s=age, cost_s=item.cost_s)
     return found.value
 
 

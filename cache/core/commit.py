@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cache.clock import Deadline
-from cache.core import keys, seen, ttl
+from cache.core import keys, nearby, seen, ttl
 from cache.core.codecs import Encoded
 from cache.core.engine import Engine, Operation
 from cache.core.entry import Entry
@@ -21,6 +21,7 @@ from cache.core.generations import (
     read_token,
 )
 from cache.core.healing import heal
+from cache.core.lookup import MISS
 from cache.core.making import Tokens, make_generations, read_generations, token_of
 from cache.core.policies import Policy
 from cache.core.scripts import COMMIT
@@ -94,14 +95,25 @@ def _send(
     if not ready:
         return [None] * len(drafts), {}
     plan = _Plan(engine, policy, ready)
+    tier = nearby.tier_of(engine, policy)
+    ticket = tier.ticket() if tier is not None else 0
     horizon = max(draft.ttl_s + policy.stale_window(draft.ttl_s) for draft in ready)
-    reply = yield RunScript(
-        COMMIT,
-        plan.keys,
-        [len(plan.conditions), len(ready), engine.lifetime_ms(policy, horizon), *plan.args],
-        deadline,
-    )
-    verdicts, current = plan.read(reply)
+    try:
+        reply = yield RunScript(
+            COMMIT,
+            plan.keys,
+            [len(plan.conditions), len(ready), engine.lifetime_ms(policy, horizon), *plan.args],
+            deadline,
+        )
+        verdicts, current = plan.read(reply)
+    except BaseException:
+        engine.changed(names=[draft.wanted.address.name for draft in ready])
+        raise
+    stored = [row for row, verdict in zip(plan.rows, verdicts, strict=True) if verdict]
+    if tier is not None:
+        nearby.wrote(tier, policy, stored, current or plan.tokens(), ticket)
+    else:
+        engine.changed(names=[name for name, _, _, _ in stored])
     engine.view.saw(current.items())
     sizes: Iterator[int | None] = iter(
         [size if verdict else None for size, verdict in zip(plan.sizes, verdicts, strict=True)]
@@ -119,6 +131,7 @@ class _Plan:
         self._proposals: dict[str, bytes] = {}
         self.conditions: dict[tuple[str, str, bytes], int] = {}
         self.sizes: list[int] = []
+        self.rows: list[nearby.Row] = []
         rows = [self._row(draft) for draft in drafts]
         self.keys: list[Arg] = [engine.scope_name(scope) for scope, _, _ in self.conditions]
         self.args: list[Arg] = [part for _, mode, token in self.conditions for part in (mode, token)]
@@ -162,7 +175,7 @@ class _Plan:
         """The entry's bytes and how many milliseconds Redis keeps it."""
         engine, policy = self._engine, self._policy
         now, lives = engine.clock.time(), ttl.jittered(draft.ttl_s, policy.jitter, engine.rand)
-        data = Entry(
+        item = Entry(
             digest=draft.wanted.address.digest,
             codec=draft.encoded.codec,
             compressed=draft.encoded.compressed,
@@ -173,8 +186,14 @@ class _Plan:
             scopes=scopes,
             files=draft.files,
             own=own,
-        ).pack(engine.sealer)
+        )
+        data = item.pack(engine.sealer)
+        self.rows.append((draft.wanted.address.name, data, item, MISS))
         return data, max(1, int((lives + policy.stale_window(draft.ttl_s)) * 1000))
+
+    def tokens(self) -> Tokens:
+        """The tokens of all scopes when none was different from what was expected."""
+        return {scope: nearby.fence_token(token) for scope, _, token in self.conditions}
 
     def read(self, reply: Any) -> tuple[list[bool], Tokens]:
         """The verdicts and, when the script told them, the current tokens.

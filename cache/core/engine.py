@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from cache.core.entry import Sealer
 from cache.core.fingerprint import Fingerprint
 from cache.core.flights import Flights
 from cache.core.generations import GenerationView, TokenSource, category_scope
+from cache.core.local import LocalTier
 from cache.core.memory import FailureMemory
 from cache.core.pending import Pending
 from cache.core.policies import Policy, PolicyTable
@@ -45,6 +46,7 @@ class Engine:
         read_s: deadline of a whole read, seconds.
         write_s: deadline of a whole write, seconds.
         sweep_s: how long one pattern may scan, seconds.
+        local: what is kept in the process for the categories that ask for it; None where none does.
     """
 
     recorder: Recorder
@@ -64,6 +66,7 @@ class Engine:
     view: GenerationView = field(default_factory=GenerationView)
     flights: Flights = field(default_factory=Flights)
     failures: FailureMemory = field(default_factory=FailureMemory)
+    local: LocalTier | None = None
     pending: Pending = field(init=False)
     shelves: dict[str, Shelf] = field(init=False, repr=False)
 
@@ -83,6 +86,11 @@ class Engine:
         """Note an operation's trouble with the store, and what its breaker says now."""
         event.fail(trouble.kind)
         event.breaker = self.breaker()
+
+    def changed(self, *, names: Iterable[str] = (), scopes: Iterable[str] = ()) -> None:
+        """Say that we changed keys (their Redis names) or scopes, or may have: the local tier forgets them."""
+        if self.local is not None:
+            self.local.changed(names, scopes)
 
     def want(self, policy: Policy, key: Any, tags: Sequence[str] = ()) -> Wanted:
         """Where a key lives and its scopes: the category, the tags of its policy, the call's tags.

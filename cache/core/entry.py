@@ -46,6 +46,9 @@ _ENTRY_BEGINS = PREFIX + bytes([ENTRY])
 _HEAD = struct.Struct(">2sBB16sBB32sdddHHI")
 _SCOPE = struct.Struct(">H")
 
+HEAD_SIZE = _HEAD.size
+"""Bytes before the scopes."""
+
 
 class BadEntryError(Exception):
     """The bytes are no entry that can be believed.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from cache.core import nearby
 from cache.core.engine import Engine, Operation
 from cache.core.reading import look
 from cache.core.steps import Call
@@ -75,11 +76,14 @@ def explain(engine: Engine, category: str, key: Any) -> Operation[Explanation]:
         if not engine.enabled:
             return Explanation(outcome=Outcome.BYPASS, **known)
         try:
-            (found,) = yield from look(engine, policy, [wanted], engine.reading())
+            (found,) = yield from look(engine, policy, [wanted], engine.reading(), local=False)
             left = yield Call(("PTTL", wanted.address.name), engine.reading(), idempotent=True)
         except StoreError as trouble:
             engine.failed(event, trouble)
             return Explanation(outcome=Outcome.ERROR, error=trouble.kind, **known)
+        near = nearby.tier_of(engine, policy)
+        if near is not None and nearby.held(engine, near, wanted, engine.clock.time()) is not None:
+            found.tier = Tier.LOCAL
         kept = left / 1000 if isinstance(left, int) and left >= 0 else None
         return Explanation(kept_s=kept, **known, **_facts(engine, found))
 
@@ -94,7 +98,7 @@ def _facts(engine: Engine, found: Found) -> dict[str, Any]:
     if item is None:
         return facts
     return facts | {
-        "tier": Tier.REDIS,
+        "tier": found.tier,
         "age_s": max(0.0, now - item.created),
         "ttl_s": item.expires - now,
         "compressed": item.compressed,

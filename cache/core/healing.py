@@ -24,7 +24,10 @@ def heal(engine: Engine, deadline: Deadline) -> Operation[None]:
         yield from change(engine, scopes, deadline)
     if names:
         lifetime = max(engine.lifetime_ms(policy) for policy in engine.policies.values())
-        yield RunScript(DELETE, names, [lifetime, *(tombstone(engine.tokens(TOKEN)) for _ in names)], deadline)
+        try:
+            yield RunScript(DELETE, names, [lifetime, *(tombstone(engine.tokens(TOKEN)) for _ in names)], deadline)
+        finally:
+            engine.changed(names=names)
     engine.pending.done(scopes, names)
 
 
@@ -35,4 +38,7 @@ def change(engine: Engine, scopes: Sequence[str], deadline: Deadline) -> Operati
         length = FENCE_OF_CATEGORY if scope.startswith("category:") else TOKEN
         args += (0, engine.tokens(length))
     engine.view.saw((scope, None) for scope in scopes)
-    yield RunScript(CHANGE, [engine.scope_name(scope) for scope in scopes], args, deadline, idempotent=True)
+    try:
+        yield RunScript(CHANGE, [engine.scope_name(scope) for scope in scopes], args, deadline, idempotent=True)
+    finally:
+        engine.changed(scopes=scopes)

@@ -38,7 +38,8 @@ def _unwell(engine: Engine, trouble: StoreError) -> dict[str, Any]:
 
 def _breaker(engine: Engine) -> dict[str, Any]:
     state: BreakerState = engine.breaker()
-    return {"breaker": state.value}
+    local = {} if engine.local is None else {"local_tier": engine.local.state}
+    return {"breaker": state.value} | local
 
 
 def parse_info(raw: Any) -> dict[str, str]:

@@ -43,6 +43,8 @@ def delete(engine: Engine, category: str, key: Any) -> Operation[bool]:
             engine.pending.add(names=[wanted.address.name])
             engine.failed(event, trouble)
             return False
+        finally:
+            engine.changed(names=[wanted.address.name])
         event.deletes += int(gone)
         return bool(gone)
 
@@ -128,7 +130,10 @@ def refuse_writes(engine: Engine, plan: PatternPlan) -> Operation[None]:
     scope = category_scope(plan.category)
     engine.view.saw([(scope, None)])
     args: list[Arg] = [TOKEN, engine.tokens(FENCE_OF_CATEGORY - TOKEN)]
-    yield RunScript(CHANGE, [engine.scope_name(scope)], args, engine.writing(), idempotent=True)
+    try:
+        yield RunScript(CHANGE, [engine.scope_name(scope)], args, engine.writing(), idempotent=True)
+    finally:
+        engine.changed(scopes=[scope])
 
 
 def sweep(engine: Engine, glob: str, event: OperationEvent, *, dry_run: bool = False) -> Operation[int]:
@@ -138,11 +143,18 @@ def sweep(engine: Engine, glob: str, event: OperationEvent, *, dry_run: bool = F
         reply = yield Call(("SCAN", cursor, "MATCH", glob, "COUNT", SCAN_COUNT), engine.writing(), idempotent=True)
         cursor, names = _page(reply)
         for batch in _batches(names):
-            count += len(batch) if dry_run else int((yield Call(("UNLINK", *batch), engine.writing())))
+            count += len(batch) if dry_run else (yield from _unlink(engine, batch))
         if cursor == b"0":
             return count
         if engine.clock.monotonic() - began > engine.sweep_s:
             raise StoreError(ErrorType.TIMEOUT, "the pattern's sweep took too long")
+
+
+def _unlink(engine: Engine, names: Sequence[bytes]) -> Operation[int]:
+    try:
+        return int((yield Call(("UNLINK", *names), engine.writing())))
+    finally:
+        engine.changed(names=[name.decode("utf-8", "surrogateescape") for name in names])
 
 
 def _page(reply: Any) -> tuple[bytes, list[bytes]]:

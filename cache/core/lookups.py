@@ -15,7 +15,7 @@ from cache.core.verdicts import Found
 from cache.errors import StoreError
 from telemetry.events import OperationEvent
 from telemetry.vocabulary import Operation as Op
-from telemetry.vocabulary import Outcome, Tier
+from telemetry.vocabulary import Outcome
 
 
 def lookup(
@@ -82,8 +82,8 @@ def _told(engine: Engine, event: OperationEvent, found: Found) -> Lookup:
     left = item.expires - now if item is not None else None
     cost = item.cost_s if item is not None else 0.0
     if found.reason is None:
-        event.looked(Outcome.HIT, tier=Tier.REDIS, age_s=age, cost_s=cost)
+        event.looked(Outcome.HIT, tier=found.tier, age_s=age, cost_s=cost)
         event.ttl_s = left
-        return Lookup(found.value, Outcome.HIT, Tier.REDIS, age=age, ttl=left, fence=found.fence, cost_s=cost)
+        return Lookup(found.value, Outcome.HIT, found.tier, age=age, ttl=left, fence=found.fence, cost_s=cost)
     event.looked(Outcome.MISS, reason=found.reason)
     return Lookup(MISS, Outcome.MISS, miss_reason=found.reason, age=age, ttl=left, fence=found.fence, cost_s=cost)

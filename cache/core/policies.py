@@ -52,7 +52,7 @@ class Policy:
         max_bytes: largest encoding that is stored.
         codec: how values are written; AUTO chooses by type.
         compress_above: encodings larger than this many bytes are compressed by zstd.
-        tier: where entries live.
+        tier: LOCAL keeps them in the process too, in front of Redis.
         suffix: makes the part of the Redis key after the prefix.
         tags: the tags that follow from a key by itself (``task:{id}``).
     """
@@ -96,8 +96,9 @@ class Policy:
         _within(self.name, "max_bytes", self.max_bytes, 1, 512 << 20)
         if self.stale_window_s is not None:
             _within(self.name, "stale_window_s", self.stale_window_s, 0.0, 315_360_000.0)
-        if self.tier is not Tier.REDIS:
-            raise CategoryError(f"category {self.name!r}: the tier {self.tier!r} is not there yet")
+        if self.tier not in tuple(Tier):
+            raise CategoryError(f"category {self.name!r}: tier must be Tier.REDIS or Tier.LOCAL, got {self.tier!r}")
+        object.__setattr__(self, "tier", Tier(self.tier))
 
     def stale_window(self, ttl_s: float) -> float:
         """Seconds that an entry stays readable after it expired."""
@@ -156,6 +157,13 @@ class PolicyTable(Mapping[str, Policy]):
 
     def __len__(self) -> int:
         return len(self._table)
+
+    def with_local(self, categories: Iterable[str]) -> PolicyTable:
+        """The same table with some categories kept in the process too; names that nobody registered are left out."""
+        named = frozenset(categories)
+        return PolicyTable(
+            replace(policy, tier=Tier.LOCAL) if name in named else policy for name, policy in self._table.items()
+        )
 
     def with_ttls(self, ttls: Mapping[str, float]) -> PolicyTable:
         """The same table with other TTLs (seconds) for some categories."""

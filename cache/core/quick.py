@@ -18,14 +18,14 @@ from cache.errors import CacheValueError
 from telemetry.events import OperationEvent
 from telemetry.vocabulary import Outcome, Tier
 
-Hit = tuple[Any, float, float, float]
+Hit = tuple[Any, float, float, float, Tier]
 """The value, decoded for this caller; created and expires, seconds since the epoch; seconds that computing it took."""
 
 
 def count(event: OperationEvent, hit: Hit, now: float, n: int = 1) -> Any:
-    """Count ``n`` lookups that a hit from Redis answers; its value."""
-    value, created, expires, cost_s = hit
-    event.looked(Outcome.HIT, tier=Tier.REDIS, n=n, age_s=max(0.0, now - created), cost_s=cost_s)
+    """Count ``n`` lookups that a hit answers; its value."""
+    value, created, expires, cost_s, tier = hit
+    event.looked(Outcome.HIT, tier=tier, n=n, age_s=max(0.0, now - created), cost_s=cost_s)
     event.ttl_s = expires - now
     return value
 
@@ -55,7 +55,8 @@ def hits(
             codec, compressed, payload, created, expires, cost_s = opened
             if expires > now:
                 try:
-                    hit = codecs.decode(codec, compressed, payload, max_bytes=most), created, expires, cost_s
+                    value = codecs.decode(codec, compressed, payload, max_bytes=most)
+                    hit = value, created, expires, cost_s, Tier.REDIS
                 except CacheValueError:
                     hit = None
         found.append(hit)

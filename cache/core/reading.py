@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from cache.clock import Deadline
+from cache.core import nearby
 from cache.core.engine import Engine, Operation
 from cache.core.entry import Entry
 from cache.core.generations import NO_TOKEN, CategoryRecord, category_scope
 from cache.core.healing import heal
+from cache.core.local import LocalTier
 from cache.core.making import Tokens, expect_list, make_generations, tag_token
 from cache.core.policies import Policy
 from cache.core.quick import Hit, hits
@@ -23,12 +25,19 @@ from telemetry.vocabulary import MissReason
 
 
 def look(
-    engine: Engine, policy: Policy, wanted: Sequence[Wanted], deadline: Deadline, *, prepare: bool = False
+    engine: Engine,
+    policy: Policy,
+    wanted: Sequence[Wanted],
+    deadline: Deadline,
+    *,
+    prepare: bool = False,
+    local: bool = True,
 ) -> Operation[list[Found]]:
-    """Look keys of one category up.
+    """Look keys of one category up, in this process first where its policy says so.
 
     Args:
         prepare: make absent generations of keys that miss, so that a computation's write can be fenced.
+        local: False asks Redis whatever the policy says.
 
     Returns:
         A verdict for each of ``wanted``, in order.
@@ -36,8 +45,12 @@ def look(
     Raises:
         StoreError: the store did not answer properly.
     """
-    reply = yield from _ask(engine, wanted, deadline)
-    return (yield from _conclude(engine, policy, wanted, reply, deadline, prepare))
+    if engine.pending:
+        yield from heal(engine, deadline)
+    tier = nearby.tier_of(engine, policy) if local else None
+    now = engine.clock.time()
+    near = [None if tier is None else nearby.found(engine, policy, tier, want, now) for want in wanted]
+    return (yield from _look_far(_Terms(engine, policy, deadline, prepare, tier), wanted, near))
 
 
 def look_quickly(
@@ -48,15 +61,45 @@ def look_quickly(
     Raises:
         StoreError: the store did not answer properly.
     """
+    if engine.pending:
+        yield from heal(engine, deadline)
+    tier = nearby.tier_of(engine, policy)
+    if tier is not None:
+        now = engine.clock.time()
+        near = [nearby.hit(engine, policy, tier, want, now) for want in wanted]
+        # what is kept here must be taken apart first: no short cut
+        return (yield from _look_far(_Terms(engine, policy, deadline, prepare, tier), wanted, near))
     reply = yield from _ask(engine, wanted, deadline)
     found: list[Any] = hits(engine, policy, wanted, reply.raw, reply.tokens)
     rest = [i for i, hit in enumerate(found) if hit is None]
     if rest:
         reply.raw = [reply.raw[i] for i in rest]
-        more = yield from _conclude(engine, policy, [wanted[i] for i in rest], reply, deadline, prepare)
+        more = yield from _conclude(_Terms(engine, policy, deadline, prepare), [wanted[i] for i in rest], reply)
         for i, one in zip(rest, more, strict=True):
             found[i] = one
     return found
+
+
+@dataclass(slots=True)
+class _Terms:
+    """On what terms is looked; ``tier`` keeps the hits."""
+
+    engine: Engine
+    policy: Policy
+    deadline: Deadline
+    prepare: bool
+    tier: LocalTier | None = None
+
+
+def _look_far(terms: _Terms, wanted: Sequence[Wanted], near: list[Any]) -> Operation[list[Any]]:
+    """Fill what is None of ``near`` from Redis."""
+    rest = [want for want, found in zip(wanted, near, strict=True) if found is None]
+    if not rest:
+        return near
+    ticket = terms.tier.ticket() if terms.tier is not None else 0
+    reply = yield from _ask(terms.engine, rest, terms.deadline)
+    far = iter((yield from _conclude(terms, rest, reply, ticket)))
+    return [one or next(far) for one in near]
 
 
 @dataclass(slots=True)
@@ -69,8 +112,6 @@ class _Reply:
 
 
 def _ask(engine: Engine, wanted: Sequence[Wanted], deadline: Deadline) -> Operation[_Reply]:
-    if engine.pending:
-        yield from heal(engine, deadline)
     if len(wanted) == 1:
         want = wanted[0]
         reply = yield Call(want.question, deadline, True)
@@ -101,19 +142,25 @@ def _sight(engine: Engine, reply: _Reply) -> Sight:
     return Sight(reply.raw, record, raw_record is not None or known_before, reply.blocks, tokens)
 
 
-def _conclude(
-    engine: Engine, policy: Policy, wanted: Sequence[Wanted], reply: _Reply, deadline: Deadline, prepare: bool
-) -> Operation[list[Found]]:
-    """The verdicts, the long way; makes what a write after them needs."""
+def _conclude(terms: _Terms, wanted: Sequence[Wanted], reply: _Reply, ticket: int = 0) -> Operation[list[Found]]:
+    """The verdicts, the long way; makes what a write after them needs. ``ticket`` was drawn before the look."""
+    engine, policy, deadline, tier = terms.engine, terms.policy, terms.deadline, terms.tier
     sight = _sight(engine, reply)
     entries = [parse(engine, raw, want) for raw, want in zip(sight.raw, wanted, strict=True)]
     yield from _see_further_tags(engine, entries, sight, deadline)
     rows = zip(wanted, entries, sight.raw, strict=True)
     found = [judge(engine, policy, sight, want, item, raw) for want, item, raw in rows]
-    absent = _absent(policy, sight, found if prepare else ())
+    absent = _absent(policy, sight, found if terms.prepare else ())
     if absent:
         yield from _prepare(engine, policy, found, sight, absent, deadline)
     engine.view.saw(sight.tokens.items())
+    if tier is not None:
+        kept = [
+            (f.wanted.address.name, raw, f.entry, f.value)
+            for raw, f in zip(sight.raw, found, strict=True)
+            if f.reason is None and raw is not None and isinstance(f.entry, Entry)
+        ]
+        nearby.keep(tier, kept, sight.tokens, ticket)
     return found
 
 

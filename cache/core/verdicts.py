@@ -10,12 +10,13 @@ from cache.core import codecs, entry, seen
 from cache.core.engine import Engine
 from cache.core.entry import BadEntryError, Entry
 from cache.core.generations import CategoryRecord, Fence, read_token
+from cache.core.held import Held
 from cache.core.lookup import MISS
 from cache.core.making import Tokens
 from cache.core.policies import Policy
 from cache.core.shelves import Wanted
 from cache.errors import CacheValueError, StoreError
-from telemetry.vocabulary import MissReason
+from telemetry.vocabulary import MissReason, Tier
 
 
 @dataclass(slots=True)
@@ -28,6 +29,7 @@ class Found:
         entry: the entry of a hit or of an expired one.
         fence: what a write after this lookup is fenced with.
         size: bytes in Redis.
+        tier: where the entry was found.
         trouble: why the generations that a write needs could not be made; None when all is well.
     """
 
@@ -35,8 +37,9 @@ class Found:
     fence: Fence
     reason: MissReason | None = None
     value: Any = MISS
-    entry: Entry | None = None
+    entry: Entry | Held | None = None
     size: int = 0
+    tier: Tier = Tier.REDIS
     trouble: StoreError | None = None
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from cache.clock import Clock
 from cache.core.breaker import Breaker
+from cache.core.local import LocalTier
 from cache.stores.async_redis_store import AsyncRedisStore
+from cache.stores.listening import Listener
 from cache.stores.options import StoreOptions
 from cache.stores.redis_store import RedisStore
 from cache.stores.urls import StoreURL, parse
 from telemetry.commands import CommandSpans, command_spans
 from telemetry.vocabulary import BreakerState
 
-__all__ = ["OnBreaker", "OnDropped", "StoreOptions", "open_async_store", "open_store"]
+__all__ = ["OnBreaker", "OnDropped", "StoreOptions", "open_async_store", "open_listener", "open_store"]
 
 OnBreaker = Callable[[str, BreakerState], None]
 """Told the store's label and each new state of its breaker, beginning with the first."""
@@ -50,6 +52,27 @@ def open_async_store(
     where = _where(url)
     breaker = _breaker(where, options, on_breaker, clock)
     return AsyncRedisStore(where, options, breaker=breaker, spans=_spans(where, on_dropped))
+
+
+def open_listener(
+    url: str,
+    options: StoreOptions,
+    tier: LocalTier,
+    prefixes: Sequence[str],
+    *,
+    serving: Callable[[], bytes],
+    clock: Clock,
+) -> Listener:
+    """What keeps a local tier true; connects at the tier's first use.
+
+    Args:
+        prefixes: of the Redis keys whose changes it is told.
+        serving: eight bytes that name the server which the store reads from.
+
+    Raises:
+        SettingsError: the URL cannot be used.
+    """
+    return Listener(_where(url), options, tier, prefixes, serving=serving, clock=clock)
 
 
 def _where(url: str) -> StoreURL:

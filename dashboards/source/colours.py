@@ -15,6 +15,7 @@ from telemetry.vocabulary import (
     OTHER,
     BreakerState,
     ErrorType,
+    EvictionCause,
     FlightScope,
     MissReason,
     Outcome,
@@ -78,6 +79,14 @@ ERRORS: Mapping[ErrorType, str] = {
     ErrorType.PROTOCOL: TEAL,
     ErrorType.DECODE: PALE,
     ErrorType.OTHER: GREY,
+}
+
+EVICTIONS: Mapping[EvictionCause, str] = {
+    EvictionCause.CAPACITY: BROWN,
+    EvictionCause.EXPIRED: AMBER,
+    EvictionCause.INVALIDATED: PINK,
+    EvictionCause.CHANGED: BLUE,
+    EvictionCause.DISCONNECTED: RED,
 }
 
 WRITES: Mapping[WriteResult, str] = {

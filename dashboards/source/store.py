@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dashboards.source import colours, foreign, links, queries, trouble, variables
 from dashboards.source import store_load as load
+from dashboards.source import store_local as local
 from dashboards.source.layout import Board, Shelf
 from dashboards.source.looks import Look, Query, ratio, says
 from dashboards.source.panels import Panel, lines, stat
@@ -36,6 +37,7 @@ def board() -> Board:
                 ],
                 "Trouble, network and processor",
             ),
+            Shelf(9, [(8, local.entries()), (8, local.size()), (8, local.gone())], "Kept in the processes"),
         ],
     )
 

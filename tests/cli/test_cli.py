@@ -340,6 +340,28 @@ def test_doctor_names_what_scripts_may_not(
     assert deleted is False
 
 
+def test_doctor_tells_whether_the_server_pushes_changes(
+    url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only where a category is kept in the process is the right asked for; its lack is a warning with its cure."""
+    import redis
+
+    def examined(*rights: str) -> str:
+        commands = [*RIGHTS.split(), *rights]
+        server.acl_setuser("near", reset=True, enabled=True, passwords=["+pw"], keys=["*"], commands=commands)
+        return run(capsys, "doctor")[1]
+
+    with redis.Redis.from_url(url) as server:
+        monkeypatch.setenv("REDIS_URL", url.replace("unix://", "unix://near:pw@"))
+        assert "local tier" not in examined()
+        monkeypatch.setenv("CACHE_LOCAL_CATEGORIES", "prompt")
+        without, allowed = examined(), examined("+client|tracking")
+        server.acl_deluser("near")
+
+    assert "+client|tracking" in without
+    assert "the server pushes changes" in allowed
+
+
 def collector(endpoint: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
     """What the doctor finds of a Collector: level and words."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)

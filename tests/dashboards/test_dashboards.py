@@ -337,6 +337,7 @@ def test_every_closed_set_has_a_colour_for_each_word() -> None:
         (colours.OUTCOMES, vocabulary.Outcome),
         (colours.ERRORS, vocabulary.ErrorType),
         (colours.WRITES, vocabulary.WriteResult),
+        (colours.EVICTIONS, vocabulary.EvictionCause),
         (colours.TRIGGERS, vocabulary.Trigger),
         (colours.SCOPES, vocabulary.FlightScope),
         (colours.BREAKER, vocabulary.BreakerState),

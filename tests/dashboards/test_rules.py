@@ -41,6 +41,7 @@ WORDS: Mapping[str, set[str]] = {
     schema.TRIGGER: set(vocabulary.Trigger),
     schema.FLIGHT_SCOPE: set(vocabulary.FlightScope),
     schema.BREAKER_TO: set(vocabulary.BreakerState),
+    schema.EVICTION_CAUSE: set(vocabulary.EvictionCause),
     schema.ERROR_TYPE: set(vocabulary.ErrorType),
     schema.CATEGORY: {*vocabulary.BUILT_IN_CATEGORIES, vocabulary.OTHER, vocabulary.GENERAL, vocabulary.ALL},
 }

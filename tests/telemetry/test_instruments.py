@@ -103,7 +103,8 @@ def test_name_unit_type_and_attribute_keys_are_the_schemas(
     work(recorder)
     found: Any = metrics_of(reader)[metric.name]
     assert (found.unit, found.description) == (metric.unit, metric.description)
-    expected = {Kind.COUNTER: Sum, Kind.GAUGE: Gauge, Kind.HISTOGRAM: SDKHistogram}[metric.kind]
+    kinds = {Kind.COUNTER: Sum, Kind.UP_DOWN_COUNTER: Sum, Kind.GAUGE: Gauge, Kind.HISTOGRAM: SDKHistogram}
+    expected = kinds[metric.kind]
     made = type(found.data)
     assert made is expected
     assert metric.kind is not Kind.COUNTER or found.data.is_monotonic
