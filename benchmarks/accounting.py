@@ -1,0 +1,65 @@
+"""Feeds the accounting with operations of 20 categories: ``python -m benchmarks.accounting OPERATIONS SECONDS``.
+
+No store: what is looked at is what the accounting keeps. It ends early when the time is up, and says how far it came.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import time
+
+from benchmarks import states
+from benchmarks.programs import resident_kib
+
+
+def main(wanted: str, seconds: str) -> None:
+    """Count, look at what is kept after a tenth and at the end."""
+    state = states.enter("unsampled", "ours")
+    from cache.metrics import get_metrics
+    from telemetry.vocabulary import MissReason, Operation, Outcome, Tier
+
+    recorder, n = get_metrics().recorder, int(wanted)
+    categories = ["context", "embedding", "tool", "prompt", *(f"bench{number}" for number in range(16))]
+    for name in categories:
+        recorder.register_category(name, 3600.0)
+    operations = (Operation.GET, Operation.GET_OR_COMPUTE)
+
+    def some(begin: int, end: int) -> None:
+        for number in range(begin, end):
+            with recorder.operation(
+                categories[number % 20], operations[number % 2], digest=f"{number & 0xFFFF:016x}"
+            ) as event:
+                if number % 5:
+                    event.looked(Outcome.HIT, tier=Tier.REDIS, age_s=number % 3600, cost_s=0.01)
+                else:
+                    event.looked(Outcome.MISS, reason=MissReason.COLD)
+
+    tenth, done = n // 10, 0
+    began = time.perf_counter()
+    some(0, tenth)
+    early = _kept(state)
+    done = tenth
+    while done < n and time.perf_counter() - began < float(seconds):
+        some(done, done + tenth // 10)
+        done += tenth // 10
+    took = time.perf_counter() - began
+    late = _kept(state)
+    found = {"operations": done, "us": took / done * 1e6, "series": late[0], "kib": late[1]}
+    grown = {"series_grown": late[0] - early[0], "kib_grown": late[1] - early[1]}
+    print(json.dumps(found | grown), flush=True)
+    os._exit(0)
+
+
+def _kept(state: states.State) -> tuple[int, float]:
+    """Series of an exposition, and memory; the first look makes what later ones use again."""
+    for _ in range(2):
+        series = sum(1 for line in state.scrape().splitlines() if not line.startswith("#"))
+        gc.collect()
+    return series, resident_kib()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

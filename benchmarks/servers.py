@@ -1,0 +1,84 @@
+"""What runs beside the clients: Valkey 9, pinned to the client's core, and the OTLP sink, kept away from it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Self
+
+import redis
+
+from cache.stores.embedded import EmbeddedServer
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def cores() -> list[int]:
+    """The cores that this process may run on; none where the system cannot pin."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def pin(pid: int, where: Iterable[int]) -> None:
+    """Keep every thread of a process on some cores; does nothing where the system cannot.
+
+    Args:
+        pid: 0 is this process, whose later threads inherit it.
+    """
+    if hasattr(os, "sched_setaffinity") and (allowed := set(where)):
+        for thread in os.listdir(f"/proc/{pid or os.getpid()}/task"):
+            os.sched_setaffinity(int(thread), allowed)
+
+
+class Server(EmbeddedServer):
+    """Valkey 9 by Unix socket and by TCP, on one core.
+
+    Args:
+        core: where it is pinned; None leaves it free.
+        maxmemory: as Valkey writes it.
+    """
+
+    def __init__(self, core: int | None, maxmemory: str = "1gb") -> None:
+        super().__init__(maxmemory, port=0)
+        self._core = core
+
+    def start(self) -> Self:
+        """Start it and pin it."""
+        super().start()
+        if self._core is not None:
+            pin(self.pid, [self._core])
+        return self
+
+    def at(self, transport: str) -> str:
+        """The URL by ``unix`` or ``tcp``."""
+        return self.url if transport == "unix" else self.tcp_url
+
+    def client(self) -> redis.Redis:
+        """A plain client, for what is not measured."""
+        return redis.Redis.from_url(self.url)
+
+
+class Sink:
+    """The OTLP sink, a process of its own."""
+
+    def __init__(self, where: Iterable[int]) -> None:
+        command = [sys.executable, "-m", "benchmarks.sink"]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        self.url = self._process.stdout.readline().strip()
+        pin(self._process.pid, where)
+
+    def spans(self, service: str) -> dict[str, int]:
+        """How many spans a service has exported, by instrumentation scope."""
+        with urllib.request.urlopen(self.url, timeout=10) as answer:
+            counts: dict[str, Any] = json.load(answer)
+        found: dict[str, int] = counts.get(service, {})
+        return found
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate(timeout=10)
