@@ -17,9 +17,9 @@ from benchmarks import docs, pictures, table
 from benchmarks.compare import settled
 from benchmarks.crew import Bench
 from benchmarks.machine import machine
+from benchmarks.place import ROOT
 from benchmarks.report import Report
 from benchmarks.runner import GROUPS, full, measure
-from benchmarks.servers import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
 

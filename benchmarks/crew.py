@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.method import rotated
+from benchmarks.place import ROOT, cores, pin
 from benchmarks.programs import environment
-from benchmarks.servers import ROOT, Server, Sink, cores, pin
+from benchmarks.servers import Server, Sink
 from benchmarks.states import variables
 
 Replies = dict[str, list[dict[str, Any]]]

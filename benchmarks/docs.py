@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from benchmarks import table
+from benchmarks.place import ROOT
 from benchmarks.report import Report, Row
-from benchmarks.servers import ROOT
 
 PAGE, README = ROOT / "docs" / "performance.md", ROOT / "README.md"
 

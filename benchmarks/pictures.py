@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.place import ROOT
 from benchmarks.report import Report, Row
-from benchmarks.servers import ROOT
 
 FOLDER = ROOT / "docs" / "pictures"
 

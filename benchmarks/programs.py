@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.servers import ROOT, pin
+from benchmarks.place import ROOT, pin
 from benchmarks.states import variables
 
 

@@ -21,8 +21,8 @@ from benchmarks.crew import Bench, Hand, WorkerError
 from benchmarks.local_tier import CALLS, LOCAL, MARKS, there
 from benchmarks.method import Estimate, estimate
 from benchmarks.paces import burst
+from benchmarks.place import ROOT
 from benchmarks.report import Row, row, single, void
-from benchmarks.servers import ROOT
 
 BURST, PAUSE_S = 20, 0.01
 

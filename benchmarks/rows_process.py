@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from benchmarks import local_tier, programs
 from benchmarks.crew import Bench
 from benchmarks.method import estimate
+from benchmarks.place import ROOT
 from benchmarks.programs import ProgramError
 from benchmarks.report import Row, row, single, void
-from benchmarks.servers import ROOT
 
 IMPORT = """
 import json, sys, time
