@@ -63,7 +63,7 @@ def fill(server: Server, count: int, tag: str) -> None:
     copy = client.register_script(COPY)
     for begin in range(1, count, CHUNK):
         copy([written], [f"static:copy:{name}:", begin, min(count - 1, begin + CHUNK - 1)])
-    client.delete(written)
+    client.rename(written, f"static:copy:{name}:0")
 
 
 def _interleaved(bench: Bench, hand: Hand, group: str, jobs: dict[str, tuple[str, str]], title: str) -> Iterator[Row]:
