@@ -39,7 +39,7 @@ def loop(bench: Bench) -> Iterator[Row]:
 
 def imports(bench: Bench) -> Iterator[Row]:
     """Fresh interpreters: milliseconds of ``import cache``, and what of the SDK is loaded by it."""
-    count = bench.rounds(20, 5)
+    count = bench.rounds(20, 3)
     ours, redis = (_imported(package, count) for package in ("cache", "redis.asyncio"))
     title = "import cache"
     theirs = estimate([took for took, _ in redis]).value
