@@ -45,7 +45,13 @@ class Hand:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.exported: dict[str, int] = {}
+        self._exported: dict[str, int] = {}
+        self._dropped = 0
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
 
     def ready(self, where: Iterable[int]) -> None:
         """Wait until it has started; then pin it."""
@@ -73,12 +79,13 @@ class Hand:
         return answer
 
     def account(self) -> dict[str, Any]:
-        """Calls since the last account, spans that reached the sink since then (by scope), and what was dropped."""
+        """Since the last account: calls, spans that reached the sink (by scope), what was dropped."""
         found = self.ask("account")
         seen = self._sink.spans(self.service)
-        fresh = {scope: count - self.exported.get(scope, 0) for scope, count in seen.items()}
-        self.exported = seen
-        return {**found, "spans": {scope: count for scope, count in fresh.items() if count}}
+        fresh = {scope: count - self._exported.get(scope, 0) for scope, count in seen.items()}
+        dropped = found["dropped"] - self._dropped
+        self._exported, self._dropped = seen, found["dropped"]
+        return {**found, "dropped": dropped, "spans": {scope: count for scope, count in fresh.items() if count}}
 
     def close(self) -> None:
         """End it."""

@@ -73,7 +73,7 @@ def _interleaved(bench: Bench, hand: Hand, group: str, jobs: dict[str, tuple[str
         for slot, (job, url) in jobs.items():
             hand.ask("open", job=job, name="json200", url=url, slot=slot)
         took: dict[str, list[float]] = {slot: [] for slot in jobs}
-        calls = 30 if bench.quick else 75
+        calls = 25 if bench.quick else 50
         hand.account()
         for turn in range(bench.rounds(30, 10)):
             for slot in rotated(list(jobs), turn):

@@ -31,12 +31,13 @@ BARE = (BASE, "bare")
 
 
 def hits(bench: Bench) -> Iterator[Row]:
-    """A hit of every value, by socket and by TCP; the peers by socket."""
+    """A hit of every value, by socket and by TCP; the peers by socket, the plain path with the first value."""
     for name in ("json200", "embedding") if bench.quick else HITS:
-        peers = _peers(name) if name == "json200" or not bench.quick else []
-        yield from measured(bench, "hit", name, "unix", [*_ours(STATES), *peers])
+        first = name == "json200"
+        peers = _peers(name) if first or not bench.quick else []
+        yield from measured(bench, "hit", name, "unix", [*team(STATES, plain=first), *peers])
     for name in ("json200",) if bench.quick else HITS:
-        yield from measured(bench, "hit", name, "tcp", _ours(STATES[:1] if bench.quick else STATES))
+        yield from measured(bench, "hit", name, "tcp", team(STATES[:1] if bench.quick else STATES))
 
 
 def absentees(bench: Bench) -> Iterator[Row]:
@@ -48,22 +49,22 @@ def absentees(bench: Bench) -> Iterator[Row]:
 
 def awaited(bench: Bench) -> Iterator[Row]:
     """A hit alone on an event loop, against redis.asyncio."""
-    yield from measured(bench, "async", "json200", "unix", _ours(_states(bench)))
+    yield from measured(bench, "async", "json200", "unix", _calls(bench))
 
 
 def many(bench: Bench) -> Iterator[Row]:
     """A batch of 50 against MGET of 50."""
-    yield from measured(bench, "many", "json200", "unix", _ours(_states(bench)), rate=RATE / 5)
+    yield from measured(bench, "many", "json200", "unix", _calls(bench), rate=RATE / 5)
 
 
 def writes(bench: Bench) -> Iterator[Row]:
     """A write with tags and fence against SET EX."""
-    yield from measured(bench, "set", "json200", "unix", _ours(_states(bench)), rate=RATE / 2)
+    yield from measured(bench, "set", "json200", "unix", _calls(bench), rate=RATE / 2)
 
 
 def misses(bench: Bench) -> Iterator[Row]:
     """A miss that computes and stores against GET and SET."""
-    yield from measured(bench, "miss", "json200", "unix", _ours(_states(bench)), rate=RATE / 5)
+    yield from measured(bench, "miss", "json200", "unix", _calls(bench), rate=RATE / 5)
 
 
 def stored(bench: Bench) -> Iterator[Row]:
@@ -79,22 +80,24 @@ def stored(bench: Bench) -> Iterator[Row]:
     yield single("stored/embedding", "384-float embedding, stored", size / 1024, "KiB", bytes=size)
 
 
-def _states(bench: Bench) -> Sequence[str]:
-    return ("sampled",) if bench.quick else STATES
+def team(states: Sequence[str], plain: bool = False) -> Team:
+    """The cache in some states; ``plain`` puts the plain redis-py path in the first of them beside it."""
+    cache, *others = ours()
+    return [*((cache, state) for state in states), *((other, states[0]) for other in others if plain)]
 
 
-def _ours(states: Sequence[str]) -> Team:
-    return [(who, state) for who in ours() for state in states]
+def _calls(bench: Bench) -> Team:
+    return team(STATES[:1] if bench.quick else STATES[:2], plain=not bench.quick)
 
 
 def _peers(name: str) -> Team:
     return [(who, "sampled") for who in (HAND, *PEERS) if name in who.cases and (who is HAND or version(who.name))]
 
 
-def measured(bench: Bench, job: str, name: str, transport: str, team: Team, rate: float = RATE) -> Iterator[Row]:
+def measured(bench: Bench, job: str, name: str, transport: str, who: Team, rate: float = RATE) -> Iterator[Row]:
     """Rows of one job with one value, and the base's own."""
     value, url = case(name), bench.server.at(transport)
-    hands, titles = open_jobs(bench, job, name, url, [BARE, *team])
+    hands, titles = open_jobs(bench, job, name, url, [BARE, *who])
     failed = [found for found in hands if isinstance(found, Row)]
     working = [found for found in hands if isinstance(found, Hand)]
     calls = max(5, round(SLICE * rate / RATE)) if not bench.quick else max(5, round(SLICE * rate / RATE / 2))
@@ -119,17 +122,17 @@ def measured(bench: Bench, job: str, name: str, transport: str, team: Team, rate
     yield from failed
 
 
-def open_jobs(bench: Bench, job: str, name: str, url: str, team: Team) -> tuple[list[Hand | Row], dict[str, str]]:
+def open_jobs(bench: Bench, job: str, name: str, url: str, who: Team) -> tuple[list[Hand | Row], dict[str, str]]:
     """The workers with their jobs open, or a void row for each that cannot."""
-    wanted = [(who.name, state, dict(who.environ)) for who, state in team]
+    wanted = [(each.name, state, dict(each.environ)) for each, state in who]
     found: list[Hand | Row] = []
-    for hand, (who, state) in zip(bench.crew(wanted), team, strict=True):
+    for hand, (each, state) in zip(bench.crew(wanted), who, strict=True):
         try:
             hand.ask("open", job=job, name=name, url=url)
             found.append(hand)
         except WorkerError as error:
-            found.append(void(f"{job}/{name}/{who.name}/{state}", who.title, str(error)))
-    return found, {who.name: who.title for who, _ in team}
+            found.append(void(f"{job}/{name}/{each.name}/{state}", each.title, str(error)))
+    return found, {each.name: each.title for each, _ in who}
 
 
 def audited(hand: Hand, replies: Replies, own: int = 1) -> tuple[str, float]:
@@ -155,5 +158,6 @@ def _uneven(hand: Hand, spans: dict[str, int], calls: int, wanted: int) -> str:
     if hand.name.startswith("glasscache"):
         own = spans.get("glasscache", 0)
         redis = sum(spans.values()) - own
-        return "" if own == calls * wanted and calls <= redis else f"{calls} calls, but {own} spans of the cache and {redis} of Redis"
+        whole = own == calls * wanted and calls <= redis
+        return "" if whole else f"{calls} calls, but {own} spans of the cache and {redis} of Redis"
     return "" if sum(spans.values()) >= calls else f"{calls} calls, but {sum(spans.values())} spans"

@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.cases import case
-from benchmarks.contenders import BASE, ours
 from benchmarks.crew import Bench, Hand, Replies
 from benchmarks.method import estimate, paired
 from benchmarks.peers import HAND, PEERS, version
 from benchmarks.report import Row, row
-from benchmarks.rows_hits import BARE, Team, audited, open_jobs
+from benchmarks.rows_hits import BARE, Team, audited, open_jobs, team
 from benchmarks.states import STATES
 
 LIMIT = 4000
@@ -26,12 +24,12 @@ TASKS, THREADS = 64, 16
 def saturated(bench: Bench) -> Iterator[Row]:
     """One call after the other: CPU a hit and hits a second, of ours in each state and of the peers."""
     peers: Team = [(who, "sampled") for who in (HAND, *PEERS) if who is HAND or version(who.name)]
-    team = [BARE, *_ours(STATES), *[(who, state) for who, state in peers if "json200" in who.cases]]
+    crowd = [BARE, *team(STATES), *[(who, state) for who, state in peers if "json200" in who.cases]]
     name = "json200"
-    hands, titles = _opened(bench, "hit", name, team)
+    hands, titles = _opened(bench, "hit", name, crowd)
     working = [found for found in hands if isinstance(found, Hand)]
-    seconds = 0.08 if bench.quick else 0.15
-    replies = bench.interleaved(working, bench.rounds(30, 8), "flood", seconds=seconds, limit=LIMIT)
+    seconds = 0.08 if bench.quick else 0.1
+    replies = bench.interleaved(working, bench.rounds(30, 6), "flood", seconds=seconds, limit=LIMIT)
     bases = replies[working[0].service]
     cpu, rate = [each["cpu"] for each in bases], [each["per_s"] for each in bases]
     yield row(f"load/{name}/base/cpu", "CPU a hit: bare redis-py", estimate(cpu), "µs")
@@ -71,9 +69,9 @@ def threads(bench: Bench) -> Iterator[Row]:
 
 
 def _many_at_a_time(bench: Bench, group: str, job: str, how: dict[str, int], do: str) -> Iterator[Row]:
-    hands, titles = _opened(bench, job, "json200", [BARE, *_ours(("unsampled", "sampled"))])
+    hands, titles = _opened(bench, job, "json200", [BARE, *team(("unsampled", "sampled"), plain=True)])
     working = [found for found in hands if isinstance(found, Hand)]
-    seconds = 0.15 if bench.quick else 0.3
+    seconds = 0.15 if bench.quick else 0.25
     replies = bench.interleaved(working, bench.rounds(30, 6), do, **how, seconds=seconds, limit=LIMIT)
     yield from _base(group, replies, working[0])
     for hand in working[1:]:
@@ -109,13 +107,8 @@ def _crowded(group: str, replies: Replies, base: Hand, hand: Hand, title: str) -
     yield row(name, told, slowest, void=reason)
 
 
-def _ours(states: tuple[str, ...]) -> Team:
-    return [(who, state) for who in ours() for state in states]
-
-
-def _opened(bench: Bench, job: str, name: str, team: Team) -> tuple[list[Hand | Row], dict[str, str]]:
-    assert team[0][0] is BASE and case(name)
-    hands, titles = open_jobs(bench, job, name, bench.server.url, team)
+def _opened(bench: Bench, job: str, name: str, who: Team) -> tuple[list[Hand | Row], dict[str, str]]:
+    hands, titles = open_jobs(bench, job, name, bench.server.url, who)
     for hand in hands:
         if isinstance(hand, Hand):
             hand.account()

@@ -49,7 +49,7 @@ def local(bench: Bench) -> Iterator[Row]:
 def _hits(bench: Bench, hand: Hand, name: str, decode: Estimate) -> Row:
     hand.ask("open", job=name, name="json200", url=bench.server.url)
     hand.account()
-    took = estimate(hand.ask("bursts", count=bench.rounds(600, 100), size=BURST, pause_s=PAUSE_S)["took"])
+    took = estimate(hand.ask("bursts", count=bench.rounds(500, 100), size=BURST, pause_s=PAUSE_S)["took"])
     account = hand.account()
     own, calls = account["spans"].get("glasscache", 0), account["calls"]
     reason = f"{account['dropped']} spans or events were dropped" if account["dropped"] else ""

@@ -32,7 +32,7 @@ def pieces(bench: Bench) -> Iterator[Row]:
         try:
             hand.ask("open", job=job, name="json200", url=bench.server.url)
             hand.account()
-            found = hand.ask("bursts", count=bench.rounds(200, 40), size=10, pause_s=0.01)
+            found = hand.ask("bursts", count=bench.rounds(200, 30), size=10, pause_s=0.01)
         except WorkerError as error:
             yield void(place, title, str(error))
             continue

@@ -39,7 +39,7 @@ def loop(bench: Bench) -> Iterator[Row]:
 
 def imports(bench: Bench) -> Iterator[Row]:
     """Fresh interpreters: milliseconds of ``import cache``, and what of the SDK is loaded by it."""
-    count = bench.rounds(20, 3)
+    count = bench.rounds(12, 3)
     ours, redis = (_imported(package, count) for package in ("cache", "redis.asyncio"))
     title = "import cache"
     theirs = estimate([took for took, _ in redis]).value
@@ -62,7 +62,7 @@ def accounting(bench: Bench) -> Iterator[Row]:
     wanted = 100_000 if bench.quick else 10_000_000
     options = {"state": "unsampled", "sink": bench.sink.url, "where": bench.core}
     try:
-        found = programs.run("accounting", wanted, 10 if bench.quick else 60, **options)
+        found = programs.run("accounting", wanted, 6 if bench.quick else 45, **options)
     except ProgramError as error:
         yield void("accounting/all", "accounting", str(error))
         return

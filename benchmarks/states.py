@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 STATES = ("sampled", "unsampled", "absent")
 
@@ -30,7 +31,7 @@ class State:
     """A set-up that runs.
 
     Args:
-        flush: exports what waits; False when it was not out in time.
+        flush: exports the spans that wait; False when they were not out in time. Metrics go out when they are due.
         scrape: the exposition in Prometheus's text format.
     """
 
@@ -82,7 +83,8 @@ def _ours() -> State:
     import telemetry
 
     handle = telemetry.setup(otlp=True)
-    return State(lambda: handle.force_flush(30), lambda: handle.scrape()[0].decode())
+    provider: Any = handle.tracer_provider
+    return State(lambda: bool(provider.force_flush(30_000)), lambda: handle.scrape()[0].decode())
 
 
 def _standard() -> State:

@@ -92,7 +92,7 @@ class Worker:
         return told
 
     def account(self) -> dict[str, Any]:
-        """Calls since the last account, and what was dropped since the process began; all spans are out."""
+        """Calls since the last account, and all that was dropped so far; when it is given, all spans are out."""
         flushed, calls = self._state.flush(), self._calls
         self._calls = 0
         return {"calls": calls, "dropped": self._state.dropped(), "flushed": flushed}
