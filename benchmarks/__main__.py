@@ -49,6 +49,8 @@ def main(arguments: Sequence[str]) -> int:
         pictures.draw(report)
         docs.write(report)
         return 0
+    if asked.compare and not BASELINE.exists():
+        sys.exit(f"{BASELINE.relative_to(ROOT)} is not there: make one with --keep")
     bench = Bench.start(asked.quick)
     try:
         report = full(bench, asked.names, machine(bench.server), _told)

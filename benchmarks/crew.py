@@ -104,6 +104,8 @@ class Bench:
         quick: the short form.
         server: Valkey, on the clients' core.
         sink: the OTLP sink, elsewhere.
+        core: where client and server are measured; elsewhere: the others, or the same where there is one;
+            every: all of them.
     """
 
     quick: bool
@@ -111,6 +113,7 @@ class Bench:
     sink: Sink
     core: list[int]
     elsewhere: list[int]
+    every: list[int]
     _hands: dict[str, Hand] = field(default_factory=dict)
 
     @classmethod
@@ -119,7 +122,7 @@ class Bench:
 
         every = cores()
         core, elsewhere = every[:1], every[1:] or every
-        bench = cls(quick, Server(core[0] if core else None).start(), Sink(elsewhere), core, elsewhere)
+        bench = cls(quick, Server(core[0] if core else None).start(), Sink(elsewhere), core, elsewhere, every)
         pin(0, elsewhere)
         return bench
 
@@ -129,6 +132,8 @@ class Bench:
         for name, state, environ in wanted:
             if f"{name}.{state}" not in self._hands:
                 hand = self._hands[f"{name}.{state}"] = Hand(name, state, self.sink, environ)
+                # they may start all over the machine
+                pin(hand.pid, self.every)
                 fresh.append(hand)
         for hand in fresh:
             hand.ready(self.core)
@@ -152,7 +157,8 @@ class Bench:
         return replies
 
     def close(self) -> None:
-        """End all that was started."""
+        """End all that was started; this process may go everywhere again."""
+        pin(0, self.every)
         for hand in self._hands.values():
             hand.close()
         self.sink.close()

@@ -6,6 +6,7 @@ py-spy looks at the process 500 times a second from outside, for eight seconds o
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import sysconfig
@@ -32,6 +33,9 @@ def recorded(bench: Bench, job: str, state: str, name: str, picture: Path) -> No
             hand.ask("flood", seconds=0.5, limit=4000)
     if watching.returncode:
         raise subprocess.CalledProcessError(watching.returncode, "py-spy")
+    # it writes its own command line over the picture
+    text = re.sub(r'(<text id="title"[^>]*>)[^<]*', rf"\g<1>{name}: {job}, {state}", picture.read_text())
+    picture.write_text("\n".join(line.rstrip() for line in text.splitlines()) + "\n")
 
 
 def main(job: str, state: str, name: str = "glasscache") -> None:

@@ -46,7 +46,7 @@ def _once(bench: Bench, how: str) -> dict[str, Any]:
         time.sleep(0.1)
         assert str(cache.lookup(CATEGORY, "key").miss_reason) == "expired"
     arguments = [bench.server.url, how, CALLERS]
-    crowd = [start("flight_caller", arguments) for _ in range(PROCESSES)]
+    crowd = [start("flight_caller", arguments, where=bench.every) for _ in range(PROCESSES)]
     for process in crowd:
         assert process.stdout is not None
         process.stdout.readline()
