@@ -32,7 +32,7 @@ def draw(report: Report, folder: Path = FOLDER) -> list[Path]:
                 folder / "throughput.svg",
             ),
             growth(report, folder / "growth.svg"),
-            bars(_of(report, "pieces/"), "What the pieces cost, µs", folder / "pieces.svg", mark=None),
+            bars(_pieces(report), "What the pieces cost, µs", folder / "pieces.svg", mark=None),
         ]
     return [path for path in drawn if path is not None]
 
@@ -41,6 +41,10 @@ def _of(report: Report, prefix: str) -> list[Row]:
     return [
         row for row in report.rows if row.name.startswith(prefix) and not row.void and not row.name.endswith("/base")
     ]
+
+
+def _pieces(report: Report) -> list[Row]:
+    return [row for row in _of(report, "pieces/") if row.unit == "µs"]
 
 
 def label(row: Row) -> str:
