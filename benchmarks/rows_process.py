@@ -76,11 +76,13 @@ def memory(bench: Bench) -> Iterator[Row]:
     """The local tier's memory against its bound, and its overhead a small entry; none where there is none yet."""
     if not local_tier.there():
         return
-    wanted = 20_000 if bench.quick else 1_000_000
-    try:
-        found = programs.run("local_memory", bench.server.url, wanted, where=bench.core)
-    except ProgramError as error:
-        yield void("memory/local/all", "memory of the local tier", str(error))
-        return
-    yield single("memory/local/bound", "memory of the local tier to its bound", found["bound"], "times", **found)
-    yield single("memory/local/overhead", f"overhead a small entry, of {wanted:,}", found["overhead"], "B", **found)
+    wanted = 100_000 if bench.quick else 1_000_000
+    kinds = (("bound", "memory of the local tier to its bound", "times"), ("overhead", "overhead a small entry", "B"))
+    for kind, title, unit in kinds:
+        name = f"memory/local/{kind}"
+        try:
+            found = programs.run("local_memory", bench.server.url, kind, wanted, where=bench.core)
+        except ProgramError as error:
+            yield void(name, title, str(error))
+            continue
+        yield single(name, f"{title}, {found['entries']:,} entries", found["figure"], unit, bytes=found["bytes"])
