@@ -56,8 +56,13 @@ def chosen(report: Report, part: str) -> list[Row]:
     """The rows of one part, in the order of the run."""
     rows = [row for row in report.rows if any(fnmatchcase(row.name, pattern) for pattern in PARTS[part])]
     if part == "peers":
-        rows = [row for row in rows if "/glasscache-plain/" not in row.name and "/tcp/" not in row.name]
+        # the states and the plain path have a table of their own
+        rows = [row for row in rows if "/tcp/" not in row.name and "-plain/" not in row.name and not _elsewhere(row)]
     return rows
+
+
+def _elsewhere(row: Row) -> bool:
+    return row.name.endswith(("/glasscache/unsampled", "/glasscache/absent"))
 
 
 def parts(report: Report) -> dict[str, str]:

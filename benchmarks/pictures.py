@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks.place import ROOT
 from benchmarks.report import Report, Row
+from benchmarks.table import number
 
 FOLDER = ROOT / "docs" / "pictures"
 
@@ -48,8 +49,10 @@ def _pieces(report: Report) -> list[Row]:
 
 
 def label(row: Row) -> str:
-    """What stands beside a bar: what comes after the last colon of the title."""
-    return row.title.rpartition(": ")[2] if row.group == "hit" else row.title
+    """What stands beside a bar: the title without what the picture's own says."""
+    if row.group in ("hit", "load"):
+        return row.title.rpartition(": ")[2]
+    return row.title.replace(", throughput: glasscache", "")
 
 
 def bars(rows: Sequence[Row], title: str, path: Path, mark: float | None = 1.0) -> Path | None:
@@ -68,11 +71,11 @@ def bars(rows: Sequence[Row], title: str, path: Path, mark: float | None = 1.0) 
     spread = [[row.value - row.low for row in rows], [row.high - row.value for row in rows]]
     axes.barh(places, [row.value for row in rows], color=colours, xerr=spread, ecolor="#444444", height=0.7)
     for place, row in zip(places, rows, strict=True):
-        axes.text(row.high, place, f"  {row.value:.2f}", va="center", fontsize=9)
+        axes.text(row.high, place, f"  {number(row.value)}", va="center", fontsize=9)
     axes.set_yticks(places, [label(row) for row in rows])
     if mark is not None:
         axes.axvline(mark, color=BASE, linewidth=1.2)
-    axes.set_title(title, loc="left")
+    figure.suptitle(title, x=0.01, ha="left")
     axes.margins(x=0.12)
     axes.spines[["top", "right"]].set_visible(False)
     return _saved(figure, path)
@@ -100,7 +103,7 @@ def growth(report: Report, path: Path) -> Path | None:
     axes.set_xscale("log")
     axes.set_ylim(0, 2)
     axes.axhspan(0.9, 1.1, color="#eeeeee", zorder=0)
-    axes.set_title("Latency as the store grows, the smallest = 1 (grey: within 10 %)", loc="left")
+    figure.suptitle("Latency as the store grows, the smallest = 1 (grey: within 10 %)", x=0.01, ha="left")
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     return _saved(figure, path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from benchmarks.cases import HITS, case
-from benchmarks.contenders import BASE, Contender, ours
+from benchmarks.contenders import BASE, BATCH, Contender, ours
 from benchmarks.crew import Bench, Hand, Replies, WorkerError
 from benchmarks.method import estimate, paired
 from benchmarks.peers import HAND, NAMES, PEERS, version
@@ -21,6 +21,15 @@ RATE = 500.0
 
 SLICE = 75
 """Calls of one slice; 30 rounds of them make 4,500 spans, and nine exports of the SDK's batch."""
+
+WORDS = {
+    "hit": ("hit", "bare redis-py, GET"),
+    "async": ("async hit alone", "bare redis.asyncio, GET"),
+    "many": (f"get_many of {BATCH}", f"bare redis-py, MGET of {BATCH}"),
+    "set": ("set with tags and fence", "bare redis-py, SET EX"),
+    "miss": ("get_or_compute, a miss", "bare redis-py, GET and SET EX"),
+}
+"""By job: what it is, and what its base does."""
 
 OWN_SPANS = {"miss": 2}
 """Spans of the cache's own for each call, where it is not one: a miss has one of the computation too."""
@@ -108,8 +117,9 @@ def measured(bench: Bench, job: str, name: str, transport: str, who: Team, rate:
         hand.account()
     replies = bench.interleaved(working, bench.rounds(30, 10), "paced", n=calls, rate=rate)
     base = [reply["p50"] for reply in replies[working[0].service]]
-    title = f"{job}, {value.title}, {transport}"
-    yield row(f"{job}/{name}/{transport}/base", f"{title}: bare redis-py", estimate(base), "µs")
+    what, bare = WORDS[job]
+    title = f"{what}, {value.title}, {transport}"
+    yield row(f"{job}/{name}/{transport}/base", f"{title}: {bare}", estimate(base), "µs")
     for hand in working[1:]:
         took = [reply["p50"] for reply in replies[hand.service]]
         reason, spans = audited(hand, replies, OWN_SPANS.get(job, 1))
