@@ -15,6 +15,9 @@ from benchmarks import states
 from benchmarks.programs import resident_kib
 
 
+CHUNK = 1000
+
+
 def main(wanted: str, seconds: str) -> None:
     """Count, look at what is kept after a tenth and at the end."""
     state = states.enter("unsampled", "ours")
@@ -37,15 +40,18 @@ def main(wanted: str, seconds: str) -> None:
                 else:
                     event.looked(Outcome.MISS, reason=MissReason.COLD)
 
-    tenth, done = n // 10, 0
-    began = time.perf_counter()
-    some(0, tenth)
+    def until(goal: int, limit_s: float) -> float:
+        nonlocal done
+        began = time.perf_counter()
+        while done < goal and time.perf_counter() - began < limit_s:
+            some(done, done + CHUNK)
+            done += CHUNK
+        return time.perf_counter() - began
+
+    done = 0
+    took = until(n // 10, float(seconds) / 10)
     early = _kept(state)
-    done = tenth
-    while done < n and time.perf_counter() - began < float(seconds):
-        some(done, done + tenth // 10)
-        done += tenth // 10
-    took = time.perf_counter() - began
+    took += until(n, float(seconds))
     late = _kept(state)
     found = {"operations": done, "us": took / done * 1e6, "series": late[0], "kib": late[1]}
     grown = {"series_grown": late[0] - early[0], "kib_grown": late[1] - early[1]}

@@ -20,10 +20,11 @@ GREETING = frozenset({"hello", "auth", "select", "client", "info", "config", "pi
 
 
 def flight(bench: Bench) -> Iterator[Row]:
-    """By tasks, and by threads in a full run; the middle one of three runs by the waiting."""
+    """By tasks, and once by threads in a full run; the middle one of three runs by the waiting."""
     for how in ("tasks",) if bench.quick else ("tasks", "threads"):
         try:
-            runs = sorted((_once(bench, how) for _ in range(bench.rounds(3, 1))), key=lambda found: found["waiting"])
+            count = bench.rounds(3, 1) if how == "tasks" else 1
+            runs = sorted((_once(bench, how) for _ in range(count)), key=lambda found: found["waiting"])
         except ProgramError as error:
             yield void(f"flight/{how}/computations", f"1,000 callers ({how})", str(error))
             continue
