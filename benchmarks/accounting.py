@@ -14,7 +14,6 @@ import time
 from benchmarks import states
 from benchmarks.programs import resident_kib
 
-
 CHUNK = 1000
 
 
@@ -28,6 +27,7 @@ def main(wanted: str, seconds: str) -> None:
     categories = ["context", "embedding", "tool", "prompt", *(f"bench{number}" for number in range(16))]
     for name in categories:
         recorder.register_category(name, 3600.0)
+    done = 0
     operations = (Operation.GET, Operation.GET_OR_COMPUTE)
 
     def some(begin: int, end: int) -> None:
@@ -48,7 +48,6 @@ def main(wanted: str, seconds: str) -> None:
             done += CHUNK
         return time.perf_counter() - began
 
-    done = 0
     took = until(n // 10, float(seconds) / 10)
     early = _kept(state)
     took += until(n, float(seconds))
