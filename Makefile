@@ -2,8 +2,9 @@
 PYTHON ?= $(firstword $(foreach name,python3.14 python3.13 python3.12 python3.11 python3,$(if $(shell $(name) -c 'print(1)' 2>/dev/null),$(name))))
 ENV := .venv/env
 RUN := $(ENV)/bin/python
+BENCH := .venv/bench
 
-.PHONY: help demo test check lint types contracts serve stack-up stack-down test-rules test-stack test-container lock clean
+.PHONY: help demo test bench check lint types contracts serve stack-up stack-down test-rules test-stack test-container lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -22,6 +23,14 @@ serve: $(ENV)/.synced ## serve the API on 127.0.0.1:8000 over an embedded server
 test: $(ENV)/.synced ## run every test that needs no container
 	$(RUN) -m pytest -m "not container"
 
+$(BENCH)/.synced: uv.lock pyproject.toml tools/bootstrap.py
+	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.14 is needed: install python3, or set PYTHON=..."; exit 1; }
+	$(PYTHON) tools/bootstrap.py bench
+	@touch $@
+
+bench: $(BENCH)/.synced ## measure against redis-py and the peers in 15 min (QUICK=1: in 2; ONLY=hit,set for some rows)
+	$(BENCH)/bin/python -m benchmarks $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(BENCH_ARGS)
+
 check: lint types contracts ## lint, format, strict types, import directions, dead links (all of them: make -k check)
 
 lint: $(ENV)/.synced
@@ -29,7 +38,7 @@ lint: $(ENV)/.synced
 	$(ENV)/bin/ruff format --check .
 
 types: $(ENV)/.synced
-	$(ENV)/bin/mypy cache telemetry
+	$(ENV)/bin/mypy cache telemetry benchmarks
 
 contracts: $(ENV)/.synced
 	$(RUN) -m pytest -q tests/test_architecture.py tests/test_links.py

@@ -1,7 +1,8 @@
 """Makes .venv with Python 3.11+ alone: no pip, no venv packages, no certificates are needed beforehand.
 
 uv is fetched once, as a wheel whose SHA-256 is written below, and unpacked into .venv/uv; then ``uv sync --locked``
-installs what uv.lock says into .venv/env. Proxies and certificates are taken from the environment.
+installs what uv.lock says into .venv/env; ``bootstrap.py bench`` does so for the benchmarks, into .venv/bench.
+Proxies and certificates are taken from the environment.
 """
 
 from __future__ import annotations
@@ -68,6 +69,11 @@ NOT_OURS = (
 """Settings of the machine that would make uv.lock look out of date, or put the packages elsewhere."""
 
 
+SYNC = ("sync", "--locked", "--all-extras")
+BENCH = (*SYNC, "--no-dev", "--group", "bench")
+"""The peers that are measured stay out of the environment that tests run in."""
+
+
 def libc() -> str:
     """glibc, musl, or nothing where the difference does not exist."""
     if sys.platform != "linux":
@@ -116,10 +122,10 @@ def own_uv() -> str:
     return str(program)
 
 
-def environment() -> dict[str, str]:
+def environment(name: str) -> dict[str, str]:
     """The environment for uv: the machine's, its certificates named as uv reads them, none of its indexes."""
     ours = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
-    place = str(ROOT / ".venv" / "env")
+    place = str(ROOT / ".venv" / name)
     return {**ours, "UV_NO_CONFIG": "1", "UV_PYTHON_DOWNLOADS": "never", "UV_PROJECT_ENVIRONMENT": place}
 
 
@@ -138,8 +144,10 @@ def main() -> None:
         uv = own_uv()
     except OSError as error:
         sys.exit(f"bootstrap: uv could not be fetched from {BASE}: {error}; is a proxy needed (HTTPS_PROXY)?")
-    command = [uv, *(sys.argv[1:] or ["sync", "--locked", "--all-extras", "--python", sys.executable])]
-    sys.exit(subprocess.run(command, cwd=ROOT, env=environment(), check=False).returncode)
+    bench = sys.argv[1:] == ["bench"]
+    asked = sys.argv[1:] if sys.argv[1:] and not bench else [*(BENCH if bench else SYNC), "--python", sys.executable]
+    place = environment("bench" if bench else "env")
+    sys.exit(subprocess.run([uv, *asked], cwd=ROOT, env=place, check=False).returncode)
 
 
 if __name__ == "__main__":

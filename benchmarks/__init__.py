@@ -1,0 +1,1 @@
+"""How fast the cache is: measured as ratios to bare redis-py, beside the peers. ``make bench`` runs it."""
