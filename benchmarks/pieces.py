@@ -31,11 +31,12 @@ def raw_socket(url: str, case: Case) -> Job:
 
 def naming(url: str, case: Case) -> Job:
     """The key's name and its SHA-256."""
-    from cache.core import keys
+    from cache.core.addresses import Addresses
     from cache.core.policies import PolicyTable
 
     policy, (category, key) = PolicyTable()["tool"], place(case)
-    return Job(lambda: keys.address("", category, policy.prefix, policy.suffix, key), bool)
+    addresses = Addresses("", category, policy.prefix, policy.suffix)
+    return Job(lambda: addresses.of(key), bool)
 
 
 def decoding(url: str, case: Case) -> Job:

@@ -48,8 +48,8 @@ class Addresses:
         self._suffix, self._made = suffix, _FROM_BYTES.get(suffix)
         self._shaped = suffix in keys.SHAPED
 
-    def of(self, key: Any) -> Address:
-        """The address of a key.
+    def of(self, key: Any) -> tuple[Address, int]:
+        """The address of a key, and how many bytes the key has in its canonical form.
 
         Raises:
             CacheKeyError: the key cannot be encoded.
@@ -59,7 +59,7 @@ class Addresses:
         canonical = encode(key)
         digest = hashlib.sha256(b"%b%d:%b" % (self._salt, len(canonical), canonical)).digest()
         suffix = self._suffix(key) if self._made is None else self._made(key, canonical)
-        return Address(self._head + suffix, digest)
+        return Address(self._head + suffix, digest), len(canonical)
 
 
 def _prompt(key: Any, canonical: bytes) -> str:
@@ -94,4 +94,4 @@ def address(namespace: str, category: str, prefix: str, suffix: Suffix, key: Any
     Raises:
         CacheKeyError: the key cannot be encoded.
     """
-    return Addresses(namespace, category, prefix, suffix).of(key)
+    return Addresses(namespace, category, prefix, suffix).of(key)[0]

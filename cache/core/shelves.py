@@ -16,8 +16,8 @@ from cache.errors import CacheKeyError
 REMEMBERED = 1024
 """How many keys of a category are found again without being encoded; then all are forgotten."""
 
-LONGEST = 256
-"""Characters of the longest text that is remembered, so that what is kept is bounded in bytes too."""
+LONGEST = 512
+"""Bytes of the longest key that is remembered, so that what is kept is bounded in bytes too."""
 
 _LENGTH = struct.Struct(">H")
 
@@ -62,18 +62,21 @@ class Shelf:
         Raises:
             CacheKeyError: the key or a tag cannot be encoded, or there are too many tags.
         """
-        if tags != () or not _memorable(key):
-            return self._make(key, tags)
-        found = self._remembered.get(key)
+        mark = _mark(key) if tags == () else None
+        if mark is None:
+            return self._make(key, tags)[0]
+        found = self._remembered.get(mark)
         if found is None:
-            found = self._make(key, ())
-            if len(self._remembered) >= REMEMBERED:
-                self._remembered.clear()
-            self._remembered[key] = found
+            found, size = self._make(key, ())
+            if size <= LONGEST:
+                if len(self._remembered) >= REMEMBERED:
+                    self._remembered.clear()
+                self._remembered[mark] = found
         return found
 
-    def _make(self, key: Any, tags: Sequence[str]) -> Wanted:
-        address = self._addresses.of(key)
+    def _make(self, key: Any, tags: Sequence[str]) -> tuple[Wanted, int]:
+        """What is wanted, and how long the key is."""
+        address, size = self._addresses.of(key)
         # a key's own tags are as long as its parts: what no invalidation could name is refused here
         named = keys.check_tags(self.policy.tags(key))
         if tags != ():
@@ -83,29 +86,39 @@ class Shelf:
         block = self._seen[seen.block_of(address.digest)]
         if not named:
             question: tuple[str, ...] = ("MGET", address.name, self._scope_name, block)
-            return Wanted(address, (self.scope,), question, (self._label,))
+            return Wanted(address, (self.scope,), question, (self._label,)), size
         scopes = tuple(map(tag_scope, named))
         names = (scope_name(self._namespace, scope) for scope in scopes)
         question = ("MGET", address.name, self._scope_name, block, *names)
-        return Wanted(address, (self.scope, *scopes), question, (self._label, *map(label, scopes)))
+        return Wanted(address, (self.scope, *scopes), question, (self._label, *map(label, scopes))), size
 
     def block_name(self, digest: bytes) -> str:
         """The Redis key of the block of the seen-filter that a digest falls into."""
         return self._seen[seen.block_of(digest)]
 
 
-def _memorable(key: Any) -> bool:
-    """True for keys that equal no key of another type: text, and (text, number) as contexts have; 1 == True == 1.0."""
-    kind = type(key)
-    if kind is str:
-        return len(key) <= LONGEST
-    if kind is not tuple or len(key) != 2:
-        return False
+def _mark(key: Any) -> Any:
+    """What tells a key from every other one, types included (1 == True == 1.0, and 0.0 == -0.0); None: not known.
+
+    Known are text, (text, integer) as contexts have, (text, flat parameters) as tools have.
+    """
+    if type(key) is str:
+        return key
+    if type(key) is not tuple or len(key) != 2:
+        return None
     first, second = key
-    return type(first) is str and type(second) is int and len(first) <= LONGEST and -_SMALL < second < _SMALL
+    if type(first) is not str:
+        return None
+    if type(second) is int:
+        return key
+    if type(second) is not dict or not _TEXT.issuperset(map(type, second)):
+        return None
+    kinds = tuple(map(type, second.values()))
+    return (first, tuple(second.items()), kinds) if _PLAIN.issuperset(kinds) else None
 
 
-_SMALL = 1 << 63
+_TEXT: frozenset[type] = frozenset((str,))
+_PLAIN: frozenset[type] = frozenset((str, int, bool, bytes, type(None)))
 
 
 @lru_cache(maxsize=4096)

@@ -245,8 +245,12 @@ def test_text_is_checked() -> None:
 def test_what_is_remembered_is_told_by_type_too() -> None:
     """A key that equals another one of another type has an address of its own, asked for in any order."""
     shelf = Shelf("", PolicyTable()["static"])
-    alike: list[Any] = [1, True, 1.0, "1", ("a", 1), ("a", True), ("a", 1.0), ("a", IntEnum("N", {"ONE": 1}).ONE)]
+    one = IntEnum("N", {"ONE": 1}).ONE
+    alike: list[Any] = [1, True, 1.0, "1", *(("a", n) for n in (1, True, 1.0, one))]
+    alike += [("a", {"n": n}) for n in (1, True, 1.0, one, 0, False, 0.0, -0.0, "1", b"1", None)]
+    alike += [("a", {1: 2}), ("a", {True: 2}), ("a", {"n": [1]}), ("a", (("n", 1),)), ("a", {})]
     first = [shelf.want(key).address for key in alike]
+    assert first == [address("", "static", "static", keys.digest_suffix, key) for key in alike]
     assert [shelf.want(key).address for key in reversed(alike)] == first[::-1]
     assert len({one.digest for one in first}) == len(alike)
 

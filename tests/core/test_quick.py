@@ -19,7 +19,7 @@ from cache.core.shelves import Wanted
 from cache.core.verdicts import Found
 from cache.testing.clock import ManualClock
 from telemetry.recorder import Recorder
-from telemetry.vocabulary import BreakerState
+from telemetry.vocabulary import BreakerState, Tier
 
 SERVER = b"8 bytes."
 RECORD = b"c" * TOKEN + b"f" * TOKEN + SERVER + b"birthday" + bytes(32)
@@ -76,7 +76,7 @@ def agree(hit: Hit | None, found: Found | None) -> bool:
     """True when both are the same hit."""
     if hit is None or found is None or found.entry is None or found.reason is not None:
         return False
-    return hit == (found.value, found.entry.created, found.entry.expires, found.entry.cost_s)
+    return hit == (found.value, found.entry.created, found.entry.expires, found.entry.cost_s, Tier.REDIS)
 
 
 @pytest.mark.parametrize("key", [b"", b"k" * 32], ids=["checksum", "signature"])
