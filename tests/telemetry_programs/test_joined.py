@@ -19,6 +19,7 @@ from opentelemetry.sdk.metrics.export import (
     MetricExportResult,
 )
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
 
@@ -152,10 +153,14 @@ def ages(collected: dict[str, Metric]) -> dict[Any, Any]:
     return {point.attributes["cache.category"]: point for point in collected["cache.entry.age"].data.data_points}
 
 
-def test_exemplars_point_at_the_spans_that_are_exported(reader: Reader, meters: JoiningProvider) -> None:
-    """Trace and span are those of the operation, or of the computation; none without a sampled span."""
+@pytest.mark.parametrize("light", [True, False])
+def test_exemplars_point_at_the_spans_that_are_exported(reader: Reader, meters: JoiningProvider, light: bool) -> None:
+    """Trace and span are those of the operation, or of the computation, whether spans are light or the SDK's."""
     traces, kept = LightProvider(RESOURCE, meters), InMemorySpanExporter()
-    traces.add_exporter(kept, 100, 100)
+    if light:
+        traces.add_exporter(kept, 100, 100)
+    else:
+        traces.add_span_processor(SimpleSpanProcessor(kept))
     work(recorder_of(meters, traces))
     traces.force_flush()
     spans = {(s.context.trace_id, s.context.span_id): s.name for s in kept.get_finished_spans() if s.context}
