@@ -63,18 +63,22 @@ class Ghost:
 
     def __init__(self, cells: int) -> None:
         self._cells = 1 << max(4, (cells - 1).bit_length())
-        self._table = bytearray(8 * self._cells)
-        self._view = memoryview(self._table).cast("Q")
+        self._view: memoryview[int] | None = None
         self._left = 1
 
     def add(self, name: str) -> None:
         """Remember a name that leaves."""
+        if self._view is None:
+            # not before the first departure: most tiers never fill
+            self._view = memoryview(bytearray(8 * self._cells)).cast("Q")
         mark = zlib.crc32(name.encode("utf-8", "surrogateescape"))
         self._left += 1
         self._view[mark % self._cells] = (mark << 32) | (self._left & 0xFFFFFFFF)
 
     def take(self, name: str) -> bool:
         """True when the name left lately; it is forgotten then."""
+        if self._view is None:
+            return False
         mark = zlib.crc32(name.encode("utf-8", "surrogateescape"))
         cell = self._view[mark % self._cells]
         if not cell or cell >> 32 != mark or (self._left - cell) & 0xFFFFFFFF > self._cells:
@@ -84,7 +88,7 @@ class Ghost:
 
     def size(self) -> int:
         """Bytes of the table."""
-        return 8 * self._cells
+        return 0 if self._view is None else 8 * self._cells
 
 
 class S3Fifo(Generic[T]):
@@ -152,6 +156,7 @@ class S3Fifo(Generic[T]):
         count = len(self.index)
         self.index, self._small, self._main = {}, deque(), deque()
         self._bytes, self._shells = [0, 0, 0], 0
+        self.ghost = Ghost(self.max_bytes // _GHOST_BYTES)
         return count
 
     def _small_is_full(self) -> bool:
