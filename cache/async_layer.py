@@ -14,10 +14,10 @@ from cache import wiring
 from cache.core import batches, computing, explaining, health, invalidating, lookups, writing
 from cache.core.explaining import Explanation
 from cache.core.generations import Fence
-from cache.core.lookup import Lookup
+from cache.core.lookup import MISS, Lookup
 from cache.core.policies import TTL
 from cache.core.writing import Terms
-from cache.decorator import KeyOf, TagsOf, is_async, key_maker, tags_maker
+from cache.decorator import Asked, KeyOf, TagsOf, is_async, key_maker, tags_maker
 from cache.errors import CacheKeyError
 from cache.opening import Opened
 from telemetry.vocabulary import Operation as Op
@@ -59,6 +59,8 @@ class AsyncCache(Opened):
             UnknownCategoryError: nobody registered the category.
             CacheKeyError: the key or a tag cannot be encoded.
         """
+        if tags == () and (value := self._near.find(category, key)) is not MISS:
+            return value
         return await self._run(lookups.get(self._engine, category, key, tags=tags))
 
     async def lookup(self, category: str, key: Any, *, tags: Sequence[str] = ()) -> Lookup:
@@ -149,6 +151,8 @@ class AsyncCache(Opened):
             Exception: whatever ``compute`` raised, unchanged; followers get the leader's.
             TTLError, UnknownCategoryError, CacheKeyError: bad arguments.
         """
+        if ttl is None and tags == () and (value := self._near_or_compute.find(category, key)) is not MISS:
+            return value  # type: ignore[no-any-return]
         return await self._run(computing.get_or_compute(self._engine, category, key, compute, ttl=ttl, tags=tags))
 
     async def get_or_compute_many(
@@ -216,14 +220,19 @@ class AsyncCache(Opened):
 
         def decorate(function: F) -> F:
             key_of, tags_of = key_maker(function, category, key, version), tags_maker(tags)
+            asked, near = Asked(key is None and not callable(tags)), self._near_or_compute
             call_it = function if is_async(function) else functools.partial(asyncio.to_thread, function)
 
             @functools.wraps(function)
             async def call(*args: Any, **kwargs: Any) -> Any:
+                mark = asked.mark(args, kwargs)
+                wanted = asked.get(mark) if mark is not None else None
+                if wanted is not None and (value := near.answer(category, wanted)) is not MISS:
+                    return value
                 compute = functools.partial(call_it, *args, **kwargs)
                 try:
                     made, named = key_of(*args, **kwargs), tags_of(*args, **kwargs)
-                    self._engine.want(self._engine.policies[category], made, named)
+                    asked.remember(mark, self._engine.want(self._engine.policies[category], made, named))
                 except CacheKeyError:
                     return await self._run(computing.bypass(self._engine, category, compute))
                 return await self.get_or_compute(category, made, compute, ttl=ttl, tags=named)

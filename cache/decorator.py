@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from cache.core.keys import check_tags
+from cache.core.shelves import LONGEST, PLAIN, REMEMBERED, Wanted
 from cache.errors import CacheKeyError, CacheValueError
 
 KeyOf = Callable[..., Any]
@@ -58,6 +59,38 @@ def tags_maker(tags: Sequence[str] | TagsOf | None) -> TagsOf:
         return tags
     fixed = check_tags(tags)
     return lambda *args, **kwargs: fixed
+
+
+class Asked:
+    """What was wanted by the latest calls of a function, so that a call like one of them need not be bound again.
+
+    Args:
+        known: False for a function whose keys or tags are made by the application: they may follow from more than
+            the arguments.
+    """
+
+    def __init__(self, known: bool) -> None:
+        self._known = known
+        self._wanted: dict[Any, Wanted] = {}
+
+    def mark(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What tells a call from every other one; None when nothing is remembered of calls like it."""
+        if kwargs or not self._known:
+            return None
+        kinds = tuple(map(type, args))
+        return (args, kinds) if PLAIN.issuperset(kinds) else None
+
+    def get(self, mark: Any) -> Wanted | None:
+        """What a call with this mark wants."""
+        return self._wanted.get(mark)
+
+    def remember(self, mark: Any, wanted: Wanted) -> None:
+        """Keep it, unless the arguments are long."""
+        if mark is None or sum(len(arg) for arg in mark[0] if type(arg) in (str, bytes)) > LONGEST:
+            return
+        if len(self._wanted) >= REMEMBERED:
+            self._wanted.clear()
+        self._wanted[mark] = wanted
 
 
 def is_async(function: Callable[..., Any]) -> bool:

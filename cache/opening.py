@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Self
 
+from cache.core.at_once import Answers
 from cache.core.engine import Engine
 from cache.core.policies import Policy, PolicyTable
 from cache.settings import Settings
+from telemetry.vocabulary import Operation
 
 
 class Opened:
@@ -22,6 +24,8 @@ class Opened:
     def __init__(self, parts: Any) -> None:
         self._parts = parts
         self._engine: Engine = parts.engine
+        self._near = Answers(parts.engine, Operation.GET)
+        self._near_or_compute = Answers(parts.engine, Operation.GET_OR_COMPUTE)
 
     @classmethod
     def from_settings(cls, settings: Settings | None = None, *, policies: Iterable[Policy] = (), **parts: Any) -> Self:

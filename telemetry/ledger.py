@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
-from telemetry.accounts import NO_AGE, Account, CategoryAccount, Cell, Series
+from telemetry.accounts import NO_AGE, Account, CategoryAccount, Cell, Series, Waiting
 from telemetry.adding import add
 from telemetry.buckets import Ids
 from telemetry.events import OperationEvent
@@ -142,12 +142,8 @@ class Ledger:
             ((lookup, n),) = lookups.items()
             cell = account.cells.get(lookup)
             if cell is not None and n == 1:
-                ages, waiting = event.ages_s, cell.waiting
-                if duration_s < 0.0:
-                    duration_s = 0.0
-                waiting.append((duration_s, ages[0] if ages else NO_AGE, event.avoided_s, ids))
-                if len(waiting) >= MOST_WAITING:
-                    self._add_waiting(account, cell)
+                ages = event.ages_s
+                self.put_down(account, cell, (duration_s, ages[0] if ages else NO_AGE, event.avoided_s, ids))
                 return
         lock = self._lock
         if not lock.acquire(False):
@@ -167,6 +163,13 @@ class Ledger:
                 self._busy = False
         finally:
             lock.release()
+
+    def put_down(self, account: Account, cell: Cell, lookup: Waiting) -> None:
+        """Add an operation that was one lookup and nothing else, in the cell of how it ended."""
+        waiting = cell.waiting
+        waiting.append(lookup)
+        if len(waiting) >= MOST_WAITING:
+            self._add_waiting(account, cell)
 
     def _add_waiting(self, account: Account, cell: Cell) -> None:
         """Add what waits in a cell, unless somebody holds the lock, who adds it or leaves it to the next."""

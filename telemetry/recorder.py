@@ -14,6 +14,8 @@ from opentelemetry.metrics import MeterProvider, NoOpMeter
 from opentelemetry.trace import NoOpTracer, SpanContext, Tracer, TracerProvider
 
 from telemetry import events, local, schema
+from telemetry.accounts import Account
+from telemetry.at_once import Served, record_at_once
 from telemetry.events import OperationEvent
 from telemetry.instruments import Instruments
 from telemetry.kit import Kit
@@ -91,6 +93,23 @@ class Recorder:
             batch_size: how many keys; None for a single one.
         """
         return OperationScope(self._kit, OperationEvent(category, operation, digest, batch_size))
+
+    def hit_at_once(self, account: Account, began: float, digest: bytes, entry: Served) -> bool:
+        """Record an operation that was answered in this process, without a step.
+
+        Args:
+            account: where it is counted, from the ledger.
+            began: when it began, by the recorder's clock.
+            digest: SHA-256 of the key, for the span only.
+
+        Returns:
+            False when nothing was recorded, for it can only be recorded the ordinary way.
+        """
+        return record_at_once(self._kit, account, began, digest, entry)
+
+    def now(self) -> float:
+        """The moment by the clock of durations, seconds."""
+        return self._kit.monotonic()
 
     def compute(self, event: OperationEvent) -> ComputeScope:
         """Record the caller's computation, under a span of its own."""

@@ -41,6 +41,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("telemetry.kit",),
     ("telemetry.scopes",),
     ("telemetry.operations",),
+    ("telemetry.at_once",),
     ("telemetry.recorder",),
     ("telemetry.runs", "telemetry.redis", "telemetry.pools", "telemetry.commands"),
     ("telemetry.light_sampling", "telemetry.workshop", "telemetry.joined"),

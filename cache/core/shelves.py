@@ -114,11 +114,13 @@ def _mark(key: Any) -> Any:
     if type(second) is not dict or not _TEXT.issuperset(map(type, second)):
         return None
     kinds = tuple(map(type, second.values()))
-    return (first, tuple(second.items()), kinds) if _PLAIN.issuperset(kinds) else None
+    return (first, tuple(second.items()), kinds) if PLAIN.issuperset(kinds) else None
 
+
+PLAIN: frozenset[type] = frozenset((str, int, bool, bytes, type(None)))
+"""Types whose values are equal only if they are the same, given that the types are."""
 
 _TEXT: frozenset[type] = frozenset((str,))
-_PLAIN: frozenset[type] = frozenset((str, int, bool, bytes, type(None)))
 
 
 @lru_cache(maxsize=4096)

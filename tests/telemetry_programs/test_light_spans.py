@@ -25,10 +25,11 @@ from opentelemetry.trace import (
     TraceState,
 )
 
-from telemetry import redis_endings, runs, schema
+from telemetry import redis_endings, runs, schema, tally
 from telemetry.light import LightSpan
 from telemetry.light_provider import LightProvider
 from telemetry.recorder import Recorder
+from telemetry.tally import Tally
 from telemetry.vocabulary import ErrorType, FlightScope, MissReason, Operation, Outcome, Tier, WriteResult
 
 RESOURCE = Resource({"service.name": "test"})
@@ -427,3 +428,48 @@ def test_a_span_that_cannot_be_made_costs_no_other(caplog: pytest.LogCaptureFixt
     hit(traced)
     assert [span.name for span in traced.spans()] == ["cache.get context"]
     assert ["could not be exported" in record.message for record in caplog.records] == [True]
+
+
+def ordinarily(recorder: Recorder) -> None:
+    with recorder.operation("prompt", Operation.GET, digest="00" * 8) as event:
+        event.looked(Outcome.HIT, tier=Tier.LOCAL, age_s=3.0, cost_s=0.5)
+        event.ttl_s = 7.0
+
+
+def at_once(recorder: Recorder) -> None:
+    account = recorder.ledger.account("prompt", Operation.GET)
+    assert recorder.hit_at_once(account, recorder.now(), bytes(32), (3.0, 0.5, 7.0))
+
+
+@pytest.mark.parametrize("sampler", ["always_on", "always_off", "parentbased_always_on"])
+@pytest.mark.parametrize("within", ["a run", "nothing"])
+def test_a_hit_at_once_says_what_the_ordinary_way_says(
+    sampler: str, within: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same span, figures, exemplars and sums of the run, whichever way the first and the later hits take."""
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
+    told: list[Any] = []
+    for way in (ordinarily, at_once):
+        traced = Traced()
+        recorder = traced.recorder
+        tally_of_run = Tally()
+        token = tally.enter(tally_of_run) if within == "a run" else None
+        for _ in range(3):
+            way(recorder)
+        if token is not None:
+            tally.leave(token)
+        figures = recorder.ledger.figures()
+        ages, durations = figures.ages["prompt"].counts, sum(figures.durations["prompt", Outcome.HIT].counts)
+        sums = (tally_of_run.hits, tally_of_run.time_saved_s)
+        told.append((traced.said(), dict(figures.requests), figures.avoided_s, ages, durations, sums))
+    assert told[0] == told[1]
+    assert len(told[0][0]) == (0 if sampler == "always_off" else 3)
+    assert told[0][-1] == ((3, 1.5) if within == "a run" else (0, 0.0))
+
+
+def test_where_spans_are_others_no_hit_is_recorded_at_once() -> None:
+    """Who wants to see real spans begin and end sees all of them: the ordinary way has to be taken."""
+    recorder = Traced(light=False).recorder
+    account = recorder.ledger.account("prompt", Operation.GET)
+    assert not recorder.hit_at_once(account, recorder.now(), bytes(32), (3.0, 0.5, 7.0))
+    assert not recorder.ledger.figures().requests
