@@ -22,6 +22,7 @@ _EXAMPLES = {
     "CACHE_READ_DEADLINE": "0.05",
     "CACHE_WRITE_DEADLINE": "0.1",
     "CACHE_MAX_CONNECTIONS": "64",
+    "CACHE_FAST_PATH": "true",
     "CACHE_TRUST_RESTARTS": "false",
     "CACHE_LOG_JSON": "true",
     "CACHE_FLEET": "true",
@@ -63,6 +64,7 @@ class Settings(BaseSettings):
     read_deadline: float = Field(0.05, gt=0, le=2, validation_alias=_variable("CACHE_READ_DEADLINE"))
     write_deadline: float = Field(0.1, gt=0, le=2, validation_alias=_variable("CACHE_WRITE_DEADLINE"))
     max_connections: int = Field(64, ge=1, le=4096, validation_alias=_variable("CACHE_MAX_CONNECTIONS"))
+    fast_path: bool = Field(True, validation_alias=_variable("CACHE_FAST_PATH"))
     trust_restarts: bool = Field(False, validation_alias=_variable("CACHE_TRUST_RESTARTS"))
     log_json: bool = Field(False, validation_alias=_variable("CACHE_LOG_JSON"))
     fleet: bool = Field(True, validation_alias=_variable("CACHE_FLEET"))

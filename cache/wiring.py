@@ -77,7 +77,9 @@ def build(
     """Parts of a blocking cache; ``store`` replaces the one that the settings name."""
     clock, recorder = clock or SystemClock(), recorder or get_metrics().recorder
     url, server = _server(settings) if store is None else ("", None)
-    store = store or open_store(url, _options(settings), on_breaker=_watch(recorder), clock=clock)
+    store = store or open_store(
+        url, _options(settings), on_breaker=_watch(recorder), clock=clock, on_dropped=recorder.ledger.drop
+    )
     return Parts(_engine(settings, policies, recorder, clock, store), _forking(Runner(store)), settings, server)
 
 
@@ -166,7 +168,7 @@ def _server(settings: Settings) -> tuple[str, EmbeddedServer | None]:
 
 
 def _options(settings: Settings) -> StoreOptions:
-    return StoreOptions(max_connections=settings.max_connections)
+    return StoreOptions(max_connections=settings.max_connections, fast_path=settings.fast_path)
 
 
 def _watch(recorder: Recorder) -> Callable[[str, BreakerState], None]:

@@ -91,7 +91,8 @@ class Breaker:
 
     def enter(self) -> Permit:
         """Ask to go to the store; a caller that may must then say how it ended, with its permit."""
-        if self.state is BreakerState.CLOSED:
+        state = self._state
+        if state is BreakerState.CLOSED:
             return Permit.FREE
         with self._lock:
             if self._state is BreakerState.CLOSED:

@@ -10,22 +10,33 @@ from cache.stores.async_redis_store import AsyncRedisStore
 from cache.stores.options import StoreOptions
 from cache.stores.redis_store import RedisStore
 from cache.stores.urls import StoreURL, parse
+from telemetry.commands import CommandSpans, command_spans
 from telemetry.vocabulary import BreakerState
 
-__all__ = ["OnBreaker", "StoreOptions", "open_async_store", "open_store"]
+__all__ = ["OnBreaker", "OnDropped", "StoreOptions", "open_async_store", "open_store"]
 
 OnBreaker = Callable[[str, BreakerState], None]
 """Told the store's label and each new state of its breaker, beginning with the first."""
 
+OnDropped = Callable[[], None]
+"""Told of each span that a fault of the telemetry cost."""
 
-def open_store(url: str, options: StoreOptions, *, on_breaker: OnBreaker, clock: Clock) -> RedisStore:
+
+def _nobody() -> None:
+    return
+
+
+def open_store(
+    url: str, options: StoreOptions, *, on_breaker: OnBreaker, clock: Clock, on_dropped: OnDropped = _nobody
+) -> RedisStore:
     """A store that blocks; connects at its first use.
 
     Raises:
         SettingsError: the URL cannot be used.
     """
     where = _where(url)
-    return RedisStore(where, options, breaker=_breaker(where, options, on_breaker, clock), clock=clock)
+    breaker = _breaker(where, options, on_breaker, clock)
+    return RedisStore(where, options, breaker=breaker, clock=clock, spans=_spans(where, on_dropped))
 
 
 def open_async_store(url: str, options: StoreOptions, *, on_breaker: OnBreaker, clock: Clock) -> AsyncRedisStore:
@@ -44,6 +55,16 @@ def _where(url: str) -> StoreURL:
         # nobody started a server for it (caching is disabled): a socket that does not exist
         return StoreURL("unix", path="/nonexistent/glasscache.sock")
     return where
+
+
+def _spans(where: StoreURL, on_dropped: OnDropped) -> CommandSpans:
+    unix = where.scheme == "unix"
+    return command_spans(
+        database=where.db,
+        address=where.path if unix else where.host,
+        port=None if unix else where.port,
+        dropped=on_dropped,
+    )
 
 
 def _breaker(where: StoreURL, options: StoreOptions, on_breaker: OnBreaker, clock: Clock) -> Breaker:

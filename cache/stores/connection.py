@@ -29,18 +29,18 @@ from cache.stores.urls import StoreURL
 class _BoundSocket:
     """A socket whose operations end with the deadline of the call they serve."""
 
-    __slots__ = ("_ceiling_s", "_meter", "_sock")
+    __slots__ = ("_ceiling_s", "_meter", "raw")
 
     def __init__(self, sock: socket.socket, ceiling_s: float, meter: ReplyMeter) -> None:
-        self._sock, self._ceiling_s, self._meter = sock, ceiling_s, meter
+        self.raw, self._ceiling_s, self._meter = sock, ceiling_s, meter
 
     def _bind(self) -> None:
         call = CURRENT.get()
-        self._sock.settimeout(self._ceiling_s if call is None else call.socket_timeout())
+        self.raw.settimeout(self._ceiling_s if call is None else call.socket_timeout())
 
     def recv_into(self, buffer: Any, *args: Any) -> int:
         self._bind()
-        count = self._sock.recv_into(buffer, *args)
+        count = self.raw.recv_into(buffer, *args)
         call = CURRENT.get()
         if call is not None and count:
             call.heard = True
@@ -49,15 +49,15 @@ class _BoundSocket:
 
     def recv(self, *args: Any) -> bytes:
         self._bind()
-        return self._sock.recv(*args)
+        return self.raw.recv(*args)
 
     def sendall(self, *args: Any) -> None:
         self._bind()
         self._meter.restart()
-        self._sock.sendall(*args)
+        self.raw.sendall(*args)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._sock, name)
+        return getattr(self.raw, name)
 
 
 class _Bounded:

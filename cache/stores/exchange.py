@@ -15,6 +15,7 @@ class Exchange:
         deadline: of the whole operation.
         permit: what the breaker said.
         ceiling_s: longest wait, in seconds.
+        began: seconds that are left of the deadline.
 
     Attributes:
         began: seconds that were left when it got its connection.
@@ -24,10 +25,9 @@ class Exchange:
 
     __slots__ = ("_end", "began", "deadline", "heard", "permit", "sent")
 
-    def __init__(self, deadline: Deadline, permit: Permit, ceiling_s: float) -> None:
-        self.deadline, self.permit = deadline, permit
-        self.began = deadline.remaining()
-        self._end = max(0.0, self.began - ceiling_s)
+    def __init__(self, deadline: Deadline, permit: Permit, ceiling_s: float, began: float) -> None:
+        self.deadline, self.permit, self.began = deadline, permit, began
+        self._end = began - ceiling_s if began > ceiling_s else 0.0
         self.sent = self.heard = False
 
     def left(self) -> float:

@@ -39,12 +39,13 @@ class Guard:
         Raises:
             StoreError: the breaker is open, or the deadline has passed already.
         """
-        if deadline.remaining() <= 0:
+        began = deadline.remaining()
+        if began <= 0:
             raise StoreError(ErrorType.TIMEOUT, "the deadline had passed", sent_nothing=True)
         permit = self._breaker.enter()
         if permit is Permit.REFUSED:
             raise StoreError(ErrorType.BREAKER_OPEN, sent_nothing=True)
-        return Exchange(deadline, permit, self._ceiling_s)
+        return Exchange(deadline, permit, self._ceiling_s, began)
 
     def answered(self, call: Exchange) -> None:
         """The server answered; slowly, perhaps."""

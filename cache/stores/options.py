@@ -17,6 +17,7 @@ class StoreOptions:
         decode: the public ``client`` answers with text (undecodable bytes as lone surrogates) instead of bytes.
         client_name: what ``CLIENT LIST`` shows.
         max_reply_bytes: a longer reply closes its connection.
+        fast_path: the blocking store holds connections of its own; False sends everything through redis-py's client.
         breaker: when the breaker opens.
     """
 
@@ -25,4 +26,5 @@ class StoreOptions:
     decode: bool = True
     client_name: str = "glasscache"
     max_reply_bytes: int = 128 << 20
+    fast_path: bool = True
     breaker: BreakerOptions = field(default_factory=BreakerOptions)

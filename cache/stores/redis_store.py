@@ -1,7 +1,8 @@
-"""The store that blocks: redis-py with bounded connections, behind a breaker."""
+"""The store that blocks: bounded connections to Redis or Valkey, behind a breaker."""
 
 from __future__ import annotations
 
+import select
 import threading
 from typing import Any
 
@@ -9,17 +10,19 @@ import redis
 
 from cache.clock import Clock, Deadline
 from cache.core.breaker import Breaker
-from cache.core.steps import Batch, Call, RunScript, StoreStep
+from cache.core.steps import StoreStep
 from cache.errors import StoreError
 from cache.stores.connection import new_client
-from cache.stores.errors import store_error
-from cache.stores.exchange import CURRENT, Exchange
 from cache.stores.forking import in_forked_child
 from cache.stores.greeting import Greeting, Identity, KnownScripts
-from cache.stores.guard import Guard, may_repeat
+from cache.stores.guard import Guard
+from cache.stores.held_path import HeldPath
 from cache.stores.options import StoreOptions
-from cache.stores.slots import Slots
+from cache.stores.path import Path
+from cache.stores.plain_path import PlainPath
+from cache.stores.rack import Rack
 from cache.stores.urls import StoreURL
+from telemetry.commands import CommandSpans
 from telemetry.vocabulary import BreakerState, ErrorType
 
 
@@ -31,30 +34,38 @@ class RedisStore:
         options: its limits.
         breaker: guards it.
         clock: of the time that ``close`` may take.
+        spans: makes the spans of commands that do not go through redis-py's client.
     """
 
-    def __init__(self, url: StoreURL, options: StoreOptions, *, breaker: Breaker, clock: Clock) -> None:
-        self._url, self._options, self._clock, self._breaker = url, options, clock, breaker
+    def __init__(
+        self, url: StoreURL, options: StoreOptions, *, breaker: Breaker, clock: Clock, spans: CommandSpans
+    ) -> None:
+        self._url, self._options, self._clock, self._breaker, self._spans = url, options, clock, breaker, spans
         self._guard = Guard(breaker, options.ceiling_s)
         self._identity = Identity()
-        self._known = KnownScripts(self._identity)
         self._greeting = Greeting(url.db, url.username, url.password, options.client_name, self._identity)
+        self._known = KnownScripts(self._identity)
         self._lock = threading.Lock()
         self._public: redis.Redis | None = None
         self._closed = False
-        self._connect_anew()
+        self._path = self._new_path()
         in_forked_child(self._begin_anew)
 
-    def _connect_anew(self) -> None:
-        self._slots = Slots(self._options.max_connections)
-        self._redis: Any = new_client(self._url, self._options, self._greeting, decode=False)
-        self._redis.response_callbacks.clear()
+    def _new_path(self) -> Path:
+        client, count = (
+            new_client(self._url, self._options, self._greeting, decode=False),
+            self._options.max_connections,
+        )
+        if self._options.fast_path and hasattr(select, "poll"):
+            rack = Rack(client.connection_pool, count, self._options.max_reply_bytes)
+            return HeldPath(rack, self._known, self._spans)
+        return PlainPath(client, self._known, count)
 
     def _begin_anew(self) -> None:
         """In a forked child: another thread of the parent may have held any lock."""
         self._lock = threading.Lock()
         self._breaker.begin_anew()
-        self._connect_anew()
+        self._path = self._new_path()
         if self._public is not None:
             self._public.connection_pool = self._new_public().connection_pool
 
@@ -87,7 +98,7 @@ class RedisStore:
             raise StoreError(ErrorType.REFUSED, "the store is closed", sent_nothing=True)
         call = self._guard.admit(step.deadline)
         try:
-            reply = self._in_slot(step, call)
+            reply = self._path.carry_out(step, call)
         except Exception as error:
             trouble = self._guard.failed(call, error)
             self._look_elsewhere(trouble)
@@ -98,65 +109,14 @@ class RedisStore:
         self._guard.answered(call)
         return reply
 
-    def _in_slot(self, step: StoreStep, call: Exchange) -> Any:
-        """Wait for the right to a connection, within the deadline."""
-        slots = self._slots
-        if not slots.acquire(call.left()):
-            raise StoreError(ErrorType.POOL_EXHAUSTED, sent_nothing=True)
-        call.began = call.deadline.remaining()
-        outer = CURRENT.set(call)
-        try:
-            return self._attempt(step, call)
-        finally:
-            CURRENT.reset(outer)
-            slots.release()
-
-    def _attempt(self, step: StoreStep, call: Exchange) -> Any:
-        try:
-            return self._send(step)
-        except Exception as error:
-            if not may_repeat(call, error, step.idempotent):
-                raise
-        return self._send(step)
-
-    def _send(self, step: StoreStep) -> Any:
-        if isinstance(step, Call):
-            return self._redis.execute_command(*step.args)
-        if isinstance(step, Batch):
-            return self._send_batch(step)
-        return self._send_script(step)
-
-    def _send_batch(self, step: Batch) -> list[Any]:
-        pipeline = self._redis.pipeline(transaction=False)
-        for command in step.commands:
-            pipeline.execute_command(*command)
-        replies = pipeline.execute(raise_on_error=False)
-        return [store_error(reply) if isinstance(reply, Exception) else reply for reply in replies]
-
-    def _send_script(self, step: RunScript) -> Any:
-        script, rest = step.script, (len(step.keys), *step.keys, *step.args)
-        if self._known.has(script):
-            try:
-                return self._redis.execute_command("EVALSHA", script.sha, *rest)
-            except redis.exceptions.NoScriptError:
-                self._known.forget()
-        reply = self._redis.execute_command("EVAL", script.text, *rest)
-        self._known.learn(script)
-        return reply
-
     def _look_elsewhere(self, trouble: StoreError) -> None:
         """A demoted primary: let idle connections go, so that the next call resolves the name again."""
         if trouble.kind is ErrorType.READONLY and self._url.scheme != "unix":
-            self._redis.connection_pool.disconnect(inuse_connections=False)
+            self._path.let_idle_go()
 
     def close(self, seconds: float = 1.0) -> None:
         """Wait at most ``seconds`` for calls under way, then close every connection; later calls are refused."""
         self._closed = True
-        slots, end, taken = self._slots, Deadline(self._clock, max(seconds, 1e-9)), 0
-        while taken < self._options.max_connections and slots.acquire(end.remaining()):
-            taken += 1
-        for _ in range(taken):
-            slots.release()
-        self._redis.connection_pool.disconnect()
+        self._path.close(Deadline(self._clock, max(seconds, 1e-9)))
         if self._public is not None:
             self._public.connection_pool.disconnect()

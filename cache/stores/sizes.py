@@ -9,8 +9,14 @@ import redis
 MAX_ELEMENTS = 1 << 20
 """Most elements that a reply's first header may announce."""
 
+LONGEST_HEADER = 24
+"""Bytes that the longest header has: a sign, the digits of 64 bits, the end of the line."""
+
 _AGGREGATES = b"*%~>|"
 _BULKS = b"$=!"
+
+ANNOUNCING = _AGGREGATES + _BULKS
+"""First bytes of replies whose header says how much follows."""
 
 
 class ReplyMeter:
@@ -36,18 +42,24 @@ class ReplyMeter:
             redis.InvalidResponse: too many, or the first header announces too much.
         """
         if not self._received and count > 7:
-            self._announced(bytes(buffer[: min(count, 24)]))
+            check_announced(bytes(buffer[: min(count, LONGEST_HEADER)]), self._max_bytes)
         self._received += count
         if self._received > self._max_bytes:
             raise redis.InvalidResponse("a reply is too large")
 
-    def _announced(self, head: bytes) -> None:
-        if head[0] in _AGGREGATES:
-            limit = MAX_ELEMENTS
-        elif head[0] in _BULKS:
-            limit = self._max_bytes
-        else:
-            return
-        digits = head[1:].partition(b"\r")[0]
-        if digits.isdigit() and int(digits) > limit:
-            raise redis.InvalidResponse("a reply announces too much")
+
+def check_announced(head: bytes, max_bytes: int) -> None:
+    """Look at what a reply's first header announces.
+
+    Raises:
+        redis.InvalidResponse: too much.
+    """
+    if head[0] in _AGGREGATES:
+        limit = MAX_ELEMENTS
+    elif head[0] in _BULKS:
+        limit = max_bytes
+    else:
+        return
+    digits = head[1:].partition(b"\r")[0]
+    if digits.isdigit() and int(digits) > limit:
+        raise redis.InvalidResponse("a reply announces too much")

@@ -1,0 +1,249 @@
+"""One connection that is held open: redis-py makes and greets it, the way of a command through it is ours.
+
+The socket does not block: each wait is a poll for what is left of the call's deadline, however slowly the
+server's bytes drip. Whatever goes wrong, the connection is closed, so that no late reply meets another caller.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import hiredis
+import redis
+from redis._parsers.hiredis import NOT_ENOUGH_DATA
+
+from cache.stores.exchange import CURRENT, Exchange
+from cache.stores.packing import Packed
+from cache.stores.sizes import ANNOUNCING, LONGEST_HEADER, MAX_ELEMENTS, check_announced
+
+_WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_CLOSED = "Connection closed by server."
+_Push = hiredis.PushNotification
+
+
+class Held:
+    """A place for one connection; used by one caller at a time.
+
+    Args:
+        pool: redis-py's, which connects, counts and closes.
+        max_reply_bytes: longer replies to one request close the connection.
+
+    Attributes:
+        is_open: there is a connection.
+        busy: a request is under way, or its replies are not all read.
+    """
+
+    __slots__ = (
+        "__weakref__", "_buffer", "_connection", "_max_reply", "_poll", "_pool", "_reader", "_received", "_short",
+        "_sock", "busy", "is_open",
+    )  # fmt: skip
+
+    def __init__(self, pool: redis.ConnectionPool, max_reply_bytes: int) -> None:
+        self._pool, self._max_reply = pool, max_reply_bytes
+        # a header that ends within so many bytes announces less than is allowed
+        self._short = len(str(min(MAX_ELEMENTS, max_reply_bytes))) + 1
+        self._connection: Any = None
+        self._sock: Any = None
+        self._reader: Any = None
+        self._buffer = bytearray()
+        self._poll: Callable[[float], Any] = _never
+        self._received = 0
+        self.is_open = self.busy = False
+
+    def make_ready(self, call: Exchange) -> None:
+        """See to it that the next request goes out on a connection that was alive and silent a moment ago.
+
+        Raises:
+            redis.RedisError, OSError: there is none to be had within the deadline.
+        """
+        if self.is_open:
+            if not self._poll(0) or self._only_pushes():
+                return
+            self.close()
+        outer = CURRENT.set(call)
+        try:
+            connection: Any = self._pool.get_connection()
+        finally:
+            CURRENT.reset(outer)
+        self._connection = connection
+        self._sock, parser = connection._sock.raw, connection._parser
+        self._reader, self._buffer = parser._reader, parser._buffer
+        self._sock.settimeout(0)
+        self._poll = _poll(self._sock)
+        self.is_open = True
+        call.socket_timeout()
+
+    def close(self) -> None:
+        """Give the connection up."""
+        connection, sock = self._connection, self._sock
+        self._connection = self._sock = self._reader = None
+        self.is_open = self.busy = False
+        if connection is None:
+            return
+        if connection.pid != os.getpid():
+            # a forked child's: the parent goes on using it, and its locks may be held for ever
+            connection._sock = None
+            sock.close()
+            return
+        connection.disconnect()
+        self._pool.release(connection)
+
+    def cut_off(self) -> None:
+        """End the connection under whoever uses it; the user closes it."""
+        sock = self._sock
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(2)
+
+    def ask(self, call: Exchange, request: Packed) -> Any:
+        """Send one command; its reply.
+
+        Raises:
+            redis.RedisError: no reply, or a refusal; the connection is ``busy`` then, unless it is in order.
+        """
+        self.busy = call.sent = True
+        try:
+            self._send(call, request)
+            self._receive(call)
+            reply = self._reader.gets()
+            while reply is NOT_ENOUGH_DATA or type(reply) is _Push:
+                if reply is NOT_ENOUGH_DATA:
+                    self._receive(call)
+                reply = self._reader.gets()
+        except OSError as error:
+            raise _as_of_redis(error) from None
+        _raise_if_lost(reply)
+        self.busy = self._reader.has_data()
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    def ask_all(self, call: Exchange, request: Packed, count: int) -> list[Any]:
+        """Send commands in one request; their replies in order, refusals as exceptions in their places.
+
+        Raises:
+            redis.RedisError: not all replies came.
+        """
+        self.busy = call.sent = True
+        replies: list[Any] = []
+        try:
+            self._send(call, request)
+            while len(replies) < count:
+                reply = self._reader.gets()
+                if reply is NOT_ENOUGH_DATA:
+                    self._receive(call)
+                elif type(reply) is not _Push:
+                    _raise_if_lost(reply)
+                    replies.append(reply)
+        except OSError as error:
+            raise _as_of_redis(error) from None
+        self.busy = self._reader.has_data()
+        return replies
+
+    def _send(self, call: Exchange, request: Packed) -> None:
+        self._received = 0
+        if isinstance(request, list):
+            for part in request:
+                self._send_part(call, part)
+            return
+        try:
+            sent = self._sock.send(request)
+        except _WOULD_BLOCK:
+            sent = 0
+        if sent < len(request):
+            self._send_part(call, memoryview(request)[sent:])
+
+    def _send_part(self, call: Exchange, part: bytes | memoryview) -> None:
+        """Send all of it, waiting while the server does not take it."""
+        rest, room = memoryview(part), select.poll()
+        while rest:
+            wanted = select.POLLOUT
+            try:
+                rest = rest[self._sock.send(rest) :]
+                continue
+            except ssl.SSLWantReadError:
+                wanted = select.POLLIN
+            except _WOULD_BLOCK:
+                pass
+            room.register(self._sock, wanted)
+            if not room.poll(1000 * call.socket_timeout()):
+                raise TimeoutError
+
+    def _receive(self, call: Exchange) -> None:
+        """Feed the parser what comes next."""
+        count = self._recv(call, self._buffer)
+        if not self._received and not 0 < self._buffer.find(b"\r", 1, self._short) < count:
+            count = self._check_header(call, count)
+        self._received += count
+        if self._received > self._max_reply:
+            raise redis.InvalidResponse("a reply is too large")
+        self._reader.feed(self._buffer, 0, count)
+
+    def _recv(self, call: Exchange, buffer: bytearray | memoryview) -> int:
+        while True:
+            left = call.left()
+            if left <= 0 or not self._poll(1000 * left):
+                raise TimeoutError
+            try:
+                count: int = self._sock.recv_into(buffer)
+            except _WOULD_BLOCK:
+                continue
+            if not count:
+                raise redis.ConnectionError(_CLOSED)
+            call.heard = True
+            return count
+
+    def _check_header(self, call: Exchange, count: int) -> int:
+        """Look at a long first header before the parser makes room for what it announces; bytes in the buffer."""
+        while self._buffer[0] in ANNOUNCING and count < LONGEST_HEADER and self._buffer.find(b"\r", 0, count) < 0:
+            count += self._recv(call, memoryview(self._buffer)[count:])
+        check_announced(bytes(self._buffer[: min(count, LONGEST_HEADER)]), self._max_reply)
+        return count
+
+    def _only_pushes(self) -> bool:
+        """What came while nobody asked was news for nobody, and the connection is in order."""
+        try:
+            count = self._sock.recv_into(self._buffer)
+        except _WOULD_BLOCK:
+            # TLS talks among itself
+            return True
+        except OSError:
+            return False
+        self._reader.feed(self._buffer, 0, count)
+        reply = self._reader.gets()
+        while type(reply) is _Push:
+            reply = self._reader.gets()
+        return bool(count) and reply is NOT_ENOUGH_DATA and not self._reader.has_data() and not self._poll(0)
+
+
+def _never(_: float) -> Any:
+    return ()
+
+
+def _poll(sock: Any) -> Callable[[float], Any]:
+    """Waits for bytes of a socket, so many milliseconds."""
+    poller = select.poll()
+    poller.register(sock, select.POLLIN)
+    if not hasattr(sock, "pending"):
+        return poller.poll
+    return lambda ms: sock.pending() or poller.poll(ms)
+
+
+def _raise_if_lost(reply: Any) -> None:
+    """Source: redis-py 8.1, ``_HiredisParser.read_response``: such an error ends the connection."""
+    if type(reply) is list:
+        reply = reply[0] if reply else None
+    if isinstance(reply, redis.ConnectionError):
+        raise reply
+
+
+def _as_of_redis(error: OSError) -> redis.RedisError:
+    """The error that redis-py makes of the system's."""
+    if isinstance(error, TimeoutError):
+        return redis.TimeoutError("Timeout reading from socket")
+    return redis.ConnectionError(f"Error while reading from socket: {error.args}")
