@@ -153,6 +153,9 @@ class TLSConnection(_Bounded, redis.SSLConnection):
 class UnixConnection(_Bounded, redis.UnixDomainSocketConnection):
     """unix://"""
 
+    # redis-py 8.1 reads it to count a connection that was not made in time, and fails
+    port = None
+
 
 CLASSES: dict[str, Any] = {
     "redis": TCPConnection,

@@ -14,7 +14,8 @@ import redis
 
 from cache.core.steps import Lua
 
-Command = tuple[str | int, ...]
+Command = tuple[str, ...]
+"""Texts only: hiredis 3.5 crashes when a signal's handler raises while it packs a number."""
 Dialogue = Generator[list[Command], list[Any], None]
 """Yields commands that go out together; is sent their replies, refusals as exceptions."""
 
@@ -57,7 +58,7 @@ class Greeting:
         Raises:
             redis.RedisError: the server refuses password or database.
         """
-        replies = yield [("HELLO", 3, *self._auth("AUTH"), "SETNAME", self.name), *self._further()]
+        replies = yield [("HELLO", "3", *self._auth("AUTH"), "SETNAME", self.name), *self._further()]
         refusal = replies[0]
         if isinstance(refusal, redis.AuthenticationError):
             raise refusal
@@ -74,7 +75,7 @@ class Greeting:
         return (word, *user, self.password)
 
     def _further(self) -> list[Command]:
-        chosen: list[Command] = [("SELECT", self.db)] if self.db else []
+        chosen: list[Command] = [("SELECT", str(self.db))] if self.db else []
         return [*chosen, ("INFO", "server")]
 
     def _conclude(self, replies: list[Any]) -> None:

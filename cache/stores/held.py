@@ -10,12 +10,15 @@ import contextlib
 import os
 import select
 import ssl
+import time
 from collections.abc import Callable
 from typing import Any
 
 import hiredis
 import redis
 from redis._parsers.hiredis import NOT_ENOUGH_DATA
+from redis.observability.attributes import ConnectionState, get_pool_name
+from redis.observability.recorder import record_connection_count, record_connection_create_time
 
 from cache.stores.exchange import CURRENT, Exchange
 from cache.stores.packing import Packed
@@ -30,7 +33,7 @@ class Held:
     """A place for one connection; used by one caller at a time.
 
     Args:
-        pool: redis-py's, which connects, counts and closes.
+        pool: redis-py's: which connections, and the name that its metrics are told.
         max_reply_bytes: longer replies to one request close the connection.
 
     Attributes:
@@ -39,8 +42,8 @@ class Held:
     """
 
     __slots__ = (
-        "__weakref__", "_buffer", "_connection", "_max_reply", "_poll", "_pool", "_reader", "_received", "_short",
-        "_sock", "busy", "is_open",
+        "__weakref__", "_buffer", "_connection", "_counted", "_max_reply", "_poll", "_pool", "_reader", "_received",
+        "_short", "_sock", "busy", "is_open",
     )  # fmt: skip
 
     def __init__(self, pool: redis.ConnectionPool, max_reply_bytes: int) -> None:
@@ -52,7 +55,7 @@ class Held:
         self._reader: Any = None
         self._buffer = bytearray()
         self._poll: Callable[[float], Any] = _never
-        self._received = 0
+        self._received = self._counted = 0
         self.is_open = self.busy = False
 
     def make_ready(self, call: Exchange) -> None:
@@ -62,36 +65,49 @@ class Held:
             redis.RedisError, OSError: there is none to be had within the deadline.
         """
         if self.is_open:
-            if not self._poll(0) or self._only_pushes():
+            if not self._poll(0) or self._only_news_came():
                 return
             self.close()
+        self.busy = True
+        self._connect(call)
+        call.socket_timeout()
+        self.busy = False
+
+    def _connect(self, call: Exchange) -> None:
+        began = time.monotonic()
+        self._connection = connection = self._pool.connection_class(**self._pool.connection_kwargs)
         outer = CURRENT.set(call)
         try:
-            connection: Any = self._pool.get_connection()
+            connection.connect()
         finally:
             CURRENT.reset(outer)
-        self._connection = connection
-        self._sock, parser = connection._sock.raw, connection._parser
-        self._reader, self._buffer = parser._reader, parser._buffer
+        parser = connection._parser
+        self._sock, self._reader, self._buffer = connection._sock.raw, parser._reader, parser._buffer
         self._sock.settimeout(0)
         self._poll = _poll(self._sock)
         self.is_open = True
-        call.socket_timeout()
+        self._count(1)
+        record_connection_create_time(self._pool, time.monotonic() - began)
 
     def close(self) -> None:
-        """Give the connection up."""
-        connection, sock = self._connection, self._sock
-        self._connection = self._sock = self._reader = None
-        self.is_open = self.busy = False
-        if connection is None:
-            return
-        if connection.pid != os.getpid():
-            # a forked child's: the parent goes on using it, and its locks may be held for ever
+        """Give the connection up; it is in no order until all of this is done."""
+        self.is_open = False
+        connection = self._connection
+        if connection is not None and connection.pid == os.getpid():
+            connection.disconnect()
+            self._count(0)
+        elif connection is not None:
+            # a forked child's copy of its parent's, which goes on using it, and whose locks may be held for ever
+            self._sock.close()
             connection._sock = None
-            sock.close()
-            return
-        connection.disconnect()
-        self._pool.release(connection)
+        self._connection = self._sock = self._reader = None
+        self.busy = False
+
+    def _count(self, present: int) -> None:
+        """Tell redis-py's metrics how many there are here; who looks may tell idle from used, see ``Rack.levels``."""
+        if present != self._counted:
+            record_connection_count(get_pool_name(self._pool), ConnectionState.IDLE, present - self._counted)
+            self._counted = present
 
     def cut_off(self) -> None:
         """End the connection under whoever uses it; the user closes it."""
@@ -118,7 +134,7 @@ class Held:
         except OSError as error:
             raise _as_of_redis(error) from None
         _raise_if_lost(reply)
-        self.busy = self._reader.has_data()
+        self.busy = self._reader.has_data() and not self._only_news()
         if isinstance(reply, Exception):
             raise reply
         return reply
@@ -142,7 +158,7 @@ class Held:
                     replies.append(reply)
         except OSError as error:
             raise _as_of_redis(error) from None
-        self.busy = self._reader.has_data()
+        self.busy = self._reader.has_data() and not self._only_news()
         return replies
 
     def _send(self, call: Exchange, request: Packed) -> None:
@@ -205,8 +221,8 @@ class Held:
         check_announced(bytes(self._buffer[: min(count, LONGEST_HEADER)]), self._max_reply)
         return count
 
-    def _only_pushes(self) -> bool:
-        """What came while nobody asked was news for nobody, and the connection is in order."""
+    def _only_news_came(self) -> bool:
+        """What came while nobody asked are messages that the server pushes, and the connection is in order."""
         try:
             count = self._sock.recv_into(self._buffer)
         except _WOULD_BLOCK:
@@ -215,10 +231,14 @@ class Held:
         except OSError:
             return False
         self._reader.feed(self._buffer, 0, count)
+        return bool(count) and self._only_news() and not self._poll(0)
+
+    def _only_news(self) -> bool:
+        """Skip pushed messages; whether nothing else is there."""
         reply = self._reader.gets()
         while type(reply) is _Push:
             reply = self._reader.gets()
-        return bool(count) and reply is NOT_ENOUGH_DATA and not self._reader.has_data() and not self._poll(0)
+        return reply is NOT_ENOUGH_DATA and not self._reader.has_data()
 
 
 def _never(_: float) -> Any:

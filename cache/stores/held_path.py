@@ -60,7 +60,7 @@ class HeldPath:
         if isinstance(step, Call):
             return self._command(held, call, step.args)
         if isinstance(step, Batch):
-            return self._batch(held, call, step.commands) if step.commands else []
+            return self._batch(held, call, step.commands)
         return self._script(held, call, step)
 
     def _command(self, held: Held, call: Exchange, args: tuple[Arg, ...]) -> Any:
@@ -96,6 +96,8 @@ class HeldPath:
         return [store_error(reply) if isinstance(reply, Exception) else reply for reply in replies]
 
     def _ask_all(self, held: Held, call: Exchange, commands: tuple[tuple[Arg, ...], ...]) -> list[Any]:
+        if not commands:
+            return []
         held.make_ready(call)
         try:
             return held.ask_all(call, pack_in_parts(commands), len(commands))

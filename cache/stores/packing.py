@@ -16,6 +16,8 @@ Packed = bytes | list[bytes]
 LARGE = 64 << 10
 """Bytes from which on a value is sent from where it lies."""
 
+_PLAIN = frozenset((str, bytes))
+
 # hiredis declares a tuple of one argument
 _packed: Callable[[tuple[Any, ...]], bytes] = hiredis.pack_command
 
@@ -31,13 +33,11 @@ def pack(args: Sequence[Arg]) -> bytes:
         UnicodeEncodeError: a text is no Unicode.
     """
     name = args[0]
-    chosen: Any = tuple(args) if type(name) is str and name.isalnum() else _split(args)
+    chosen: Any = args if type(name) is str and name.isalnum() else _split(args)
+    if not _PLAIN.issuperset(map(type, chosen)):
+        chosen = map(_plain, chosen)
     try:
-        return _packed(chosen)
-    except TypeError:
-        pass
-    try:
-        return _packed(tuple(bytes(arg) if isinstance(arg, bytearray | memoryview) else arg for arg in chosen))
+        return _packed(tuple(chosen))
     except TypeError as error:
         raise redis.DataError(str(error)) from None
 
@@ -76,6 +76,13 @@ def _pieces(args: Sequence[Arg]) -> Iterable[bytes]:
         else:
             # behind the line that says how many there are: one
             yield pack(("X", arg))[len(b"*2\r\n$1\r\nX\r\n") :]
+
+
+def _plain(arg: Any) -> Any:
+    """A number as text, for hiredis 3.5 crashes when a signal's handler raises while it packs one; a view as bytes."""
+    if isinstance(arg, bytearray | memoryview):
+        return bytes(arg)
+    return str(arg) if isinstance(arg, int | float) and not isinstance(arg, bool) else arg
 
 
 def _split(args: Sequence[Any]) -> tuple[Any, ...]:

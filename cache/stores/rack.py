@@ -38,8 +38,7 @@ class Place(Held):
         rack = self._rack()
         if rack is not None:
             rack.replace()
-        if self.is_open:
-            self.close()
+        self.close()
 
 
 class _Turn:

@@ -27,6 +27,7 @@ class Weather:
         deaf: requests are taken and lost.
         mute: replies are held back until the weather changes.
         impostor: answers every request instead of the server.
+        drip_s: replies come byte by byte, so many seconds apart.
     """
 
     delay_s: float = 0.0
@@ -34,6 +35,7 @@ class Weather:
     deaf: bool = False
     mute: bool = False
     impostor: bytes | None = None
+    drip_s: float = 0.0
 
 
 class RoundTripProxy:
@@ -102,6 +104,14 @@ class RoundTripProxy:
         """Answer every request with these bytes, as a program that is not Redis would."""
         self._set(Weather(impostor=answer))
 
+    def drip(self, seconds: float) -> None:
+        """Let replies come byte by byte, so many seconds apart."""
+        self._set(Weather(drip_s=seconds))
+
+    def say(self, unasked: bytes) -> None:
+        """Send these bytes over every open connection, though nobody asked."""
+        self._call(lambda: self._say(unasked))
+
     def heal(self) -> None:
         """Be a good network again; replies that were held come now."""
         self._set(Weather())
@@ -125,6 +135,10 @@ class RoundTripProxy:
             link.budget = weather.cut_after
         self._changed.set()
         self._changed = asyncio.Event()
+
+    def _say(self, unasked: bytes) -> None:
+        for link in self._links:
+            link.say(unasked)
 
     def _reset_all(self) -> None:
         for link in list(self._links):
@@ -210,13 +224,24 @@ class _Link:
             while self._proxy._weather.mute:
                 await self._proxy._changed.wait()
             self._turned = True
-            if self.budget is None or len(data) < self.budget:
+            if self._proxy._weather.drip_s:
+                await self._drip(data)
+            elif self.budget is None or len(data) < self.budget:
                 self._client.write(data)
                 self.budget = None if self.budget is None else self.budget - len(data)
-                continue
-            self._client.write(data[: self.budget])
-            self.reset()
-            return
+            else:
+                self._client.write(data[: self.budget])
+                self.reset()
+                return
+
+    async def _drip(self, data: bytes) -> None:
+        for byte in data:
+            self._client.write(bytes([byte]))
+            await asyncio.sleep(self._proxy._weather.drip_s)
+
+    def say(self, unasked: bytes) -> None:
+        """Send these bytes to the client."""
+        self._client.write(unasked)
 
     def reset(self) -> None:
         """End the connection by RST; what was written before still arrives."""

@@ -13,6 +13,8 @@ from support.faces import Stage
 from cache import MISS, AsyncCache, Cache, RedisCacheClient
 from cache.testing import EmbeddedServer
 
+pytestmark = pytest.mark.usefixtures("either_path")
+
 
 @pytest.fixture
 def server() -> Iterator[EmbeddedServer]:

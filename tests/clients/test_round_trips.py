@@ -15,6 +15,8 @@ from cache.settings import Settings
 from cache.testing import RoundTripProxy
 from telemetry.ledger import Ledger
 
+pytestmark = pytest.mark.usefixtures("either_path")
+
 
 @pytest.fixture
 def proxy(glasscache_url: str) -> Iterator[RoundTripProxy]:

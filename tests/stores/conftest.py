@@ -28,7 +28,7 @@ class Driver:
     def __init__(self, kind: str, url: str, options: StoreOptions) -> None:
         self._ended = False
         self.states: list[BreakerState] = []
-        self._runner = asyncio.Runner() if kind == "async" else None
+        self._runner = asyncio.Runner() if kind.startswith("async") else None
         opener: Any = open_store if self._runner is None else open_async_store
         self.store: RedisStore | AsyncRedisStore = opener(
             url, options, on_breaker=lambda _, state: self.states.append(state), clock=CLOCK
@@ -111,13 +111,14 @@ def proxy(server: EmbeddedServer) -> Iterator[RoundTripProxy]:
         yield proxy
 
 
-@pytest.fixture(params=["sync", "async"])
+@pytest.fixture(params=["sync", "sync, plain path", "async"])
 def open_driver(request: pytest.FixtureRequest) -> Iterator[OpenDriver]:
-    """Opens a driver by URL; runs each test over both."""
+    """Opens a driver by URL; runs each test over both, and over the plain path."""
     opened: list[Driver] = []
 
     def opener(url: str, **limits: Any) -> Driver:
-        opened.append(Driver(request.param, url, StoreOptions(**limits)))
+        options = StoreOptions(fast_path="plain" not in request.param, **limits)
+        opened.append(Driver(request.param, url, options))
         return opened[-1]
 
     yield opener

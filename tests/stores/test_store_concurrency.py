@@ -26,6 +26,12 @@ CLOCK = SystemClock()
 PATIENT = BreakerOptions(failures=100_000)
 
 
+@pytest.fixture(params=[True, False], ids=["fast", "plain"])
+def fast_path(request):
+    """Both ways of a blocking store to its server."""
+    return request.param
+
+
 def _get(key, seconds=2.0):
     return Call(("GET", key), Deadline(CLOCK, seconds), True)
 
@@ -56,10 +62,10 @@ def _eventually(check, within_s=5.0):
         time.sleep(0.005)
 
 
-def test_threads_share_few_connections_and_get_their_own_values(server):
+def test_threads_share_few_connections_and_get_their_own_values(server, fast_path):
     """Sixteen threads over four connections: every answer is the one that was asked for."""
     _fill(server.url)
-    store = _open(server.url, max_connections=4)
+    store = _open(server.url, max_connections=4, fast_path=fast_path)
 
     def work(worker):
         return all(store.execute(_get(f"k{n % 64}")) == b"v%d" % (n % 64) for n in range(worker, worker + 200))
@@ -71,9 +77,9 @@ def test_threads_share_few_connections_and_get_their_own_values(server):
     _eventually(lambda: _connections(server) == 0)
 
 
-def test_an_exhausted_pool_is_a_bounded_wait(server, proxy):
+def test_an_exhausted_pool_is_a_bounded_wait(server, proxy, fast_path):
     """With the only connection taken, a thread waits until its deadline and is told so; the breaker stays closed."""
-    store = _open(proxy.url, max_connections=1)
+    store = _open(proxy.url, max_connections=1, fast_path=fast_path)
     store.execute(_get("a"))
     proxy.hold()
     proxy.tally.clear()
@@ -246,10 +252,10 @@ def _in_child(function):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_forked_child_has_its_own_connections(server):
+def test_a_forked_child_has_its_own_connections(server, fast_path):
     """Parent and child ask at the same time, with threads that hold connections at the fork; both get their values."""
     _fill(server.url)
-    store = _open(server.url, max_connections=4)
+    store = _open(server.url, max_connections=4, fast_path=fast_path)
     stop = threading.Event()
 
     def load():
@@ -277,9 +283,9 @@ def test_a_forked_child_has_its_own_connections(server):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_child_forked_during_a_probe_can_probe_itself(own_server):
+def test_a_child_forked_during_a_probe_can_probe_itself(own_server, fast_path):
     """Locks and the probe of the parent's threads are not waited for."""
-    store = _open(own_server.url)
+    store = _open(own_server.url, fast_path=fast_path)
     store.execute(_get("a"))
     own_server.freeze()
     with pytest.raises(StoreError):
