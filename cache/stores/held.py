@@ -92,14 +92,15 @@ class Held:
     def close(self) -> None:
         """Give the connection up; it is in no order until all of this is done."""
         self.is_open = False
-        connection = self._connection
+        connection, sock = self._connection, self._sock
         if connection is not None and connection.pid == os.getpid():
             connection.disconnect()
             self._count(0)
         elif connection is not None:
             # a forked child's copy of its parent's, which goes on using it, and whose locks may be held for ever
-            self._sock.close()
             connection._sock = None
+        if sock is not None:
+            sock.close()
         self._connection = self._sock = self._reader = None
         self.busy = False
 
@@ -235,9 +236,12 @@ class Held:
 
     def _only_news(self) -> bool:
         """Skip pushed messages; whether nothing else is there."""
-        reply = self._reader.gets()
-        while type(reply) is _Push:
+        try:
             reply = self._reader.gets()
+            while type(reply) is _Push:
+                reply = self._reader.gets()
+        except redis.RedisError:
+            return False
         return reply is NOT_ENOUGH_DATA and not self._reader.has_data()
 
 

@@ -60,7 +60,7 @@ def _fill(url):
 
 
 def _value(number):
-    return b"value of k%d " % number * (1 if number % 8 else 20_000)
+    return b"value of k%d " % number * (1 if number % 8 else 6_000)
 
 
 def _connections(server):
