@@ -30,6 +30,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from redis.observability import MetricGroup, OTelConfig, attributes, get_observability_instance
 
+from telemetry import pools
 from telemetry import redis as redis_instrumentation
 from telemetry.otel_settings import OtelSettings
 
@@ -249,6 +250,7 @@ def _watch_pools() -> None:
     if not observability.is_enabled():
         groups = [MetricGroup.RESILIENCY, MetricGroup.CONNECTION_BASIC, MetricGroup.CONNECTION_ADVANCED]
         observability.init(OTelConfig(metric_groups=groups))
+        pools.level_at_collection(metrics.get_meter("redis-py"))
 
 
 def _within(seconds: float, calls: Sequence[Callable[[], Any]]) -> bool:

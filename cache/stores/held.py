@@ -105,7 +105,7 @@ class Held:
         self.busy = False
 
     def _count(self, present: int) -> None:
-        """Tell redis-py's metrics how many there are here; who looks may tell idle from used, see ``Rack.levels``."""
+        """Tell redis-py's metrics how many there are here; ``telemetry.pools`` tells idle from used."""
         if present != self._counted:
             record_connection_count(get_pool_name(self._pool), ConnectionState.IDLE, present - self._counted)
             self._counted = present

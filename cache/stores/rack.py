@@ -11,11 +11,13 @@ import weakref
 from collections import deque
 
 import redis
+from redis.observability.attributes import get_pool_name
 
 from cache.clock import Deadline
 from cache.errors import StoreError
 from cache.stores.exchange import Exchange
 from cache.stores.held import Held
+from telemetry import pools
 from telemetry.vocabulary import ErrorType
 
 
@@ -73,6 +75,7 @@ class Rack:
         self._lock = threading.Lock()
         self.address = pool.connection_kwargs.get("host"), pool.connection_kwargs.get("port")
         self.closed = False
+        pools.watch(get_pool_name(pool), self)
 
     def replace(self) -> None:
         """Put a new place where one was lost."""
@@ -135,10 +138,13 @@ class Rack:
             if turn.place is None and turn in self._waiting:
                 self._waiting.remove(turn)
 
-    def levels(self) -> tuple[int, int]:
-        """How many connections are idle, and how many in use."""
-        idle = sum(place.is_open for place in list(self._free))
-        return idle, max(0, len(self._open()) - idle)
+    def idle(self) -> int:
+        """How many connections nobody uses."""
+        return sum(place.is_open for place in list(self._free))
+
+    def in_use(self) -> int:
+        """How many connections serve a call."""
+        return max(0, len(self._open()) - self.idle())
 
     def let_idle_go(self) -> None:
         """Close the connections that nobody uses."""

@@ -419,20 +419,26 @@ def test_the_socket_is_no_longer_the_parents_after_a_fork(server):
     store.close()
 
 
-def test_levels_tell_idle_from_used(server, proxy):
+def test_a_rack_tells_idle_from_used(server, proxy):
     """As many connections as there are, each in the state that it is in."""
     store = _open(proxy.url, max_connections=4)
-    assert store._path._rack.levels() == (0, 0)
+    rack = store._path._rack
+
+    def levels():
+        return rack.idle(), rack.in_use()
+
+    assert levels() == (0, 0)
     _call(store, "PING")
-    assert store._path._rack.levels() == (1, 0)
+    assert levels() == (1, 0)
     proxy.hold()
     waiting = threading.Thread(target=lambda: _call(store, "PING", seconds=5))
     waiting.start()
-    _until(lambda: store._path._rack.levels() == (0, 1))
+    _until(lambda: levels() == (0, 1))
     proxy.heal()
     waiting.join(5)
-    assert store._path._rack.levels() == (1, 0)
+    assert levels() == (1, 0)
     store.close()
+    assert levels() == (0, 0)
 
 
 def test_where_there_is_no_poll_redis_py_carries(server, monkeypatch):

@@ -219,6 +219,42 @@ print(json.dumps([text.decode(), kind]))
     assert "otel_scope" not in text and "pool_name" not in text
 
 
+def test_connections_that_the_store_holds_stand_in_redis_pys_gauge(server_socket: str) -> None:
+    """Idle and used, as they are at the moment of the scrape; none once the store is closed."""
+    code = """
+import os, re, threading, time
+from cache.clock import Deadline, SystemClock
+from cache.core.steps import Call
+from cache.stores.connect import StoreOptions, open_store
+handle = telemetry.setup(environ={})
+clock = SystemClock()
+store = open_store("unix://" + os.environ["SOCKET"], StoreOptions(), on_breaker=lambda *_: None, clock=clock)
+def call(*args): return store.execute(Call(args, Deadline(clock, 2)))
+def count():
+    text = handle.scrape()[0].decode()
+    return {
+        re.search('db_client_connection_state="([^"]*)"', line)[1]: float(line.rpartition(" ")[2])
+        for line in text.splitlines() if line.startswith("db_client_connection_count{")
+    }
+call("PING")
+seen = [count()]
+waiting = threading.Thread(target=call, args=("BLPOP", "nothing", "1.5"))
+waiting.start()
+give_up = time.monotonic() + 1.4
+while count().get("used") != 1 and time.monotonic() < give_up: pass
+seen.append(count())
+waiting.join()
+seen.append(count())
+store.close()
+seen.append(count())
+print(json.dumps([seen, "connections_in_use" in handle.scrape()[0].decode()]))
+"""
+    seen, named = run(code, SOCKET=server_socket)
+    assert seen[0] == {"idle": 1}
+    assert seen[1:] == [{"idle": 0, "used": 1}, {"idle": 1, "used": 0}, {"idle": 0, "used": 0}]
+    assert not named
+
+
 def test_prometheus_can_be_declined() -> None:
     """Without the reader, or with OTEL_METRICS_EXPORTER=none, there is nothing to scrape."""
     assert run("print(len(telemetry.setup(prometheus=False).scrape()[0]))") == 0
