@@ -41,8 +41,8 @@ def opened(url: str, *, fast_path: bool = True) -> RedisStore:
 
 
 def asking(store: RedisStore, *args: str) -> Job:
-    """A read with its deadline, as the cache asks it."""
-    return lambda: store.execute(Call(args, Deadline(CLOCK, 0.05), True))
+    """A read with its deadline, as the cache asks it; a long one, for other programs may hold the machine."""
+    return lambda: store.execute(Call(args, Deadline(CLOCK, 2), True))
 
 
 def timed(job: Job) -> float:

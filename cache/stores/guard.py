@@ -49,9 +49,10 @@ class Guard:
 
     def answered(self, call: Exchange) -> None:
         """The server answered; slowly, perhaps."""
-        if call.used() > SLOW * call.deadline.seconds:
+        deadline = call.deadline
+        if call.began - deadline.remaining() > SLOW * deadline.seconds:
             self._breaker.failed(call.permit)
-        else:
+        elif call.permit is not Permit.FREE:
             self._breaker.succeeded(call.permit)
 
     def failed(self, call: Exchange, error: Exception) -> StoreError:

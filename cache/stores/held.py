@@ -12,6 +12,7 @@ import select
 import ssl
 import time
 from collections.abc import Callable
+from types import NoneType
 from typing import Any
 
 import hiredis
@@ -27,6 +28,7 @@ from cache.stores.sizes import ANNOUNCING, LONGEST_HEADER, MAX_ELEMENTS, check_a
 _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _CLOSED = "Connection closed by server."
 _Push = hiredis.PushNotification
+_UNSUSPICIOUS = (bytes, NoneType, int)
 
 
 class Held:
@@ -124,18 +126,20 @@ class Held:
             redis.RedisError: no reply, or a refusal; the connection is ``busy`` then, unless it is in order.
         """
         self.busy = call.sent = True
+        reader = self._reader
         try:
             self._send(call, request)
             self._receive(call)
-            reply = self._reader.gets()
+            reply = reader.gets()
             while reply is NOT_ENOUGH_DATA or type(reply) is _Push:
                 if reply is NOT_ENOUGH_DATA:
                     self._receive(call)
-                reply = self._reader.gets()
+                reply = reader.gets()
         except OSError as error:
             raise _as_of_redis(error) from None
-        _raise_if_lost(reply)
-        self.busy = self._reader.has_data() and not self._only_news()
+        if type(reply) not in _UNSUSPICIOUS:
+            _raise_if_lost(reply)
+        self.busy = reader.has_data() and not self._only_news()
         if isinstance(reply, Exception):
             raise reply
         return reply
