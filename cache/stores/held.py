@@ -60,6 +60,9 @@ class Held:
         self._received = self._counted = 0
         self.is_open = self.busy = False
 
+    def __del__(self) -> None:
+        self.close()
+
     def make_ready(self, call: Exchange) -> None:
         """See to it that the next request goes out on a connection that was alive and silent a moment ago.
 

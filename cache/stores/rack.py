@@ -21,28 +21,6 @@ from telemetry import pools
 from telemetry.vocabulary import ErrorType
 
 
-class Place(Held):
-    """A place of a rack; one that an interrupt loses between two instructions comes back by itself.
-
-    Args:
-        rack: where it belongs.
-        pool: redis-py's.
-        max_reply_bytes: longer replies close its connection.
-    """
-
-    __slots__ = ("_rack",)
-
-    def __init__(self, rack: Rack, pool: redis.ConnectionPool, max_reply_bytes: int) -> None:
-        self._rack = weakref.ref(rack)
-        super().__init__(pool, max_reply_bytes)
-
-    def __del__(self) -> None:
-        rack = self._rack()
-        if rack is not None:
-            rack.replace()
-        self.close()
-
-
 class _Turn:
     """Somebody who waits."""
 
@@ -51,7 +29,7 @@ class _Turn:
     def __init__(self) -> None:
         self.called = threading.Lock()
         self.called.acquire()
-        self.place: Place | None = None
+        self.place: Held | None = None
 
 
 class Rack:
@@ -69,21 +47,17 @@ class Rack:
 
     def __init__(self, pool: redis.ConnectionPool, count: int, max_reply_bytes: int) -> None:
         self._pool, self._count, self._max_reply = pool, count, max_reply_bytes
-        self._free: deque[Place] = deque(Place(self, pool, max_reply_bytes) for _ in range(count))
-        self._all = [weakref.ref(place) for place in self._free]
+        self._free: deque[Held] = deque(Held(pool, max_reply_bytes) for _ in range(count))
+        # an interrupt between two instructions may lose a place; a callback without Python code cannot be interrupted
+        self._lost: deque[object] = deque()
+        self._all = [weakref.ref(place, self._lost.append) for place in self._free]
         self._waiting: deque[_Turn] = deque()
         self._lock = threading.Lock()
         self.address = pool.connection_kwargs.get("host"), pool.connection_kwargs.get("port")
         self.closed = False
         pools.watch(get_pool_name(pool), self)
 
-    def replace(self) -> None:
-        """Put a new place where one was lost."""
-        place = Place(self, self._pool, self._max_reply)
-        self._all = [known for known in self._all if known() is not None] + [weakref.ref(place)]
-        self._free.appendleft(place)
-
-    def take(self, call: Exchange) -> Place:
+    def take(self, call: Exchange) -> Held:
         """A place, with the connection that was used last if there is one.
 
         Raises:
@@ -100,7 +74,7 @@ class Rack:
         call.began = call.deadline.remaining()
         return place
 
-    def give_back(self, place: Place) -> None:
+    def give_back(self, place: Held) -> None:
         """Let the next one have it, without its connection unless that is in order."""
         if place.busy or self.closed:
             place.close()
@@ -109,9 +83,10 @@ class Rack:
             with self._lock:
                 self._call_next()
 
-    def _wait(self, seconds: float) -> Place | None:
+    def _wait(self, seconds: float) -> Held | None:
         turn = _Turn()
         with self._lock:
+            self._replace_lost()
             self._waiting.append(turn)
             # a place may have come back since
             self._call_next()
@@ -124,6 +99,15 @@ class Rack:
             raise
         self._gave_up(turn)
         return turn.place
+
+    def _replace_lost(self) -> None:
+        """Put new places where some were lost; the lock is held."""
+        while self._lost:
+            place = Held(self._pool, self._max_reply)
+            self._all = [known for known in self._all if known() is not None]
+            self._all.append(weakref.ref(place, self._lost.append))
+            self._free.appendleft(place)
+            self._lost.popleft()
 
     def _call_next(self) -> None:
         """Hand free places to those who wait longest; the lock is held."""
@@ -162,7 +146,7 @@ class Rack:
     def close(self, deadline: Deadline) -> None:
         """Wait for the calls under way until ``deadline``, then cut off those that are left."""
         self.closed = True
-        taken: list[Place] = []
+        taken: list[Held] = []
         while len(taken) < self._count and (place := self._wait(deadline.remaining())) is not None:
             place.close()
             taken.append(place)
@@ -171,6 +155,6 @@ class Rack:
         for place in taken:
             self.give_back(place)
 
-    def _open(self) -> list[Place]:
+    def _open(self) -> list[Held]:
         places = (known() for known in self._all)
         return [place for place in places if place is not None and place.is_open]
