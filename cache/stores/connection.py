@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
-from cache.stores.exchange import CURRENT
+from cache.stores.exchange import CURRENT, Exchange
 from cache.stores.greeting import Greeting
 from cache.stores.options import StoreOptions
 from cache.stores.resolving import is_address
@@ -29,19 +29,22 @@ from cache.stores.urls import StoreURL
 class _BoundSocket:
     """A socket whose operations end with the deadline of the call they serve."""
 
-    __slots__ = ("_ceiling_s", "_meter", "raw")
+    __slots__ = ("_ceiling_s", "_exchange", "_meter", "raw")
 
-    def __init__(self, sock: socket.socket, ceiling_s: float, meter: ReplyMeter) -> None:
-        self.raw, self._ceiling_s, self._meter = sock, ceiling_s, meter
+    def __init__(self, sock: socket.socket, ceiling_s: float, meter: ReplyMeter, exchange: Exchange | None) -> None:
+        self.raw, self._ceiling_s, self._meter, self._exchange = sock, ceiling_s, meter, exchange
+
+    def _call(self) -> Exchange | None:
+        return self._exchange or CURRENT.get()
 
     def _bind(self) -> None:
-        call = CURRENT.get()
+        call = self._call()
         self.raw.settimeout(self._ceiling_s if call is None else call.socket_timeout())
 
     def recv_into(self, buffer: Any, *args: Any) -> int:
         self._bind()
         count = self.raw.recv_into(buffer, *args)
-        call = CURRENT.get()
+        call = self._call()
         if call is not None and count:
             call.heard = True
         self._meter.received(buffer, count)
@@ -67,8 +70,12 @@ class _Bounded:
         greeting: said on each new connection.
         ceiling_s: seconds that an operation outside of a call may take.
         max_reply_bytes: a longer reply closes the connection.
+
+    Attributes:
+        exchange: the call that connects; None: the one that is current.
     """
 
+    exchange: Exchange | None = None
     socket_connect_timeout: Any
 
     def __init__(self, *args: Any, greeting: Greeting, ceiling_s: float, max_reply_bytes: int, **kwargs: Any) -> None:
@@ -76,12 +83,12 @@ class _Bounded:
         super().__init__(*args, **kwargs)
 
     def _connect(self) -> Any:
-        call = CURRENT.get()
+        call = self.exchange or CURRENT.get()
         self.socket_connect_timeout = left = self._ceiling_s if call is None else call.socket_timeout()
         connect = super()._connect  # type: ignore[misc]
         quick = hasattr(self, "path") or (is_address(getattr(self, "host", "")) and not hasattr(self, "ca_certs"))
         sock = connect() if quick else _beside(connect, left)
-        return _BoundSocket(sock, self._ceiling_s, ReplyMeter(self._max_reply))
+        return _BoundSocket(sock, self._ceiling_s, ReplyMeter(self._max_reply), self.exchange)
 
     def on_connect_check_health(self, check_health: bool = True) -> None:
         """Greet the server in one flush."""

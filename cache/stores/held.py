@@ -21,7 +21,7 @@ from redis._parsers.hiredis import NOT_ENOUGH_DATA
 from redis.observability.attributes import ConnectionState, get_pool_name
 from redis.observability.recorder import record_connection_count, record_connection_create_time
 
-from cache.stores.exchange import CURRENT, Exchange
+from cache.stores.exchange import Exchange
 from cache.stores.packing import Packed
 from cache.stores.sizes import ANNOUNCING, LONGEST_HEADER, MAX_ELEMENTS, check_announced
 
@@ -81,11 +81,8 @@ class Held:
     def _connect(self, call: Exchange) -> None:
         began = time.monotonic()
         self._connection = connection = self._pool.connection_class(**self._pool.connection_kwargs)
-        outer = CURRENT.set(call)
-        try:
-            connection.connect()
-        finally:
-            CURRENT.reset(outer)
+        connection.exchange = call
+        connection.connect()
         parser = connection._parser
         self._sock, self._reader, self._buffer = connection._sock.raw, parser._reader, parser._buffer
         self._sock.settimeout(0)

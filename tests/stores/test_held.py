@@ -21,6 +21,7 @@ from cache.core.breaker import Breaker, BreakerOptions
 from cache.core.steps import Batch, Call
 from cache.errors import StoreError
 from cache.stores.connect import StoreOptions, _spans, open_store
+from cache.stores.exchange import CURRENT
 from cache.stores.plain_path import PlainPath
 from cache.stores.redis_store import RedisStore
 from cache.stores.urls import parse
@@ -195,6 +196,7 @@ def test_a_signal_that_raises_while_waiting_leaves_nothing_behind(server):
 
     assert [found for found in wrong if found is not None] == []
     assert interrupted > 50
+    assert CURRENT.get() is None
     assert _places(store, 2)
     assert _call(store, "GET", "k7") == _value(7)
     store.close()
