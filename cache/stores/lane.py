@@ -3,7 +3,7 @@
 What is asked for in one turn of the loop goes out in one write; replies are handed out in the order
 of the requests. A caller that gives up leaves its place, whose reply is read and thrown away.
 
-    submit -> outbox --flush--> waiting --reply--> answer
+    submit -> outbox --write--> waiting --reply--> answer
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from contextvars import Context
 from itertools import chain
 from typing import Any
 
@@ -24,6 +23,7 @@ from cache.stores.async_connection import Taken
 from cache.stores.async_packing import is_large
 from cache.stores.exchange import Exchange
 from cache.stores.guard import is_silent
+from cache.stores.outbox import Outbox
 from cache.stores.packing import Packed
 from cache.stores.request import Request
 from cache.stores.sizes import ReplyMeter
@@ -31,12 +31,6 @@ from telemetry.vocabulary import ErrorType
 
 READ_BYTES = 1 << 16
 """Most that is read and parsed at a time: what else the loop has to do comes in between."""
-
-WRITE_BYTES = 1 << 18
-"""About the most that is handed to the transport in one turn of the loop."""
-
-SLICE_BYTES = 1 << 16
-"""Larger requests are handed on in slices of so many bytes, from where they lie."""
 
 CROWD_BYTES = 1 << 16
 """So many bytes of a reply that is not complete yet: others had better take another way."""
@@ -60,7 +54,7 @@ class Lane(asyncio.BufferedProtocol):
     """
 
     def __init__(self, taken: Taken, max_reply_bytes: int, room: int, on_end: Callable[[Lane], None]) -> None:
-        self._loop = loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         self._now, self._future = loop.time, loop.create_future
         self._reader: Any = hiredis.Reader(
             protocolError=redis.InvalidResponse, replyError=taken.parse_error, notEnoughData=_INCOMPLETE
@@ -69,16 +63,12 @@ class Lane(asyncio.BufferedProtocol):
         self._buffer = bytearray(READ_BYTES)
         # TLS fills it in slices: a slice of the array itself would be a copy
         self._view = memoryview(self._buffer)
-        self._outbox: deque[Request] = deque()
-        self._rest: deque[memoryview] = deque()
+        self._taken, self._transport, self._poller = taken, taken.transport, taken.poller
         self._waiting: deque[Request] = deque()
-        # a write is of many callers: it keeps no one's context alive
-        self._context = Context()
+        self._outbox = Outbox(self._transport, self._waiting.append)
         self._alarm = Alarm(self._deadlines)
         self._heard = self._burst = 0
-        self._paused = self._flushing = self._ended = False
-        self.crowded, self.open = False, True
-        self._taken, self._transport, self._poller = taken, taken.transport, taken.poller
+        self.crowded, self.open, self._ended = False, True, False
         self._transport.set_protocol(self)
         self._transport.resume_reading()
         if not taken.clean:
@@ -87,7 +77,7 @@ class Lane(asyncio.BufferedProtocol):
     @property
     def idle(self) -> bool:
         """Nothing is under way."""
-        return not self._waiting and not self._outbox
+        return not self._waiting and not self._outbox.requests
 
     def is_usable(self) -> bool:
         """Whether a request may join; a connection that the server closed while it was idle is noticed here.
@@ -95,7 +85,7 @@ class Lane(asyncio.BufferedProtocol):
         Raises:
             StoreError: too many are under way.
         """
-        taken = len(self._waiting) + len(self._outbox)
+        taken = len(self._waiting) + len(self._outbox.requests)
         if not taken and self.open and self._poller is not None and self._poller.poll(0):
             self.end()
         elif taken >= self._room:
@@ -118,58 +108,13 @@ class Lane(asyncio.BufferedProtocol):
         if not self.open:
             request.fail(redis.ConnectionError("the connection has ended"), self._heard, bystander=True)
             return answer
-        self._outbox.append(request)
         if is_large(data):
             self.crowded = True
         if until < self._alarm.at:
             self._alarm.ring_by(until)
-        if not self._flushing:
-            if self._waiting or self._burst > 1:
-                self._flush_soon()
-            else:
-                self._flush()
+        # whoever comes alone need not wait for the turn's end
+        self._outbox.add(request, at_once=not self._waiting and self._burst <= 1)
         return answer
-
-    def _flush_soon(self) -> None:
-        self._flushing = True
-        self._loop.call_soon(self._flush, context=self._context)
-
-    def _flush(self) -> None:
-        """Write what waits, without the requests of callers that have gone already."""
-        self._flushing = False
-        outbox, rest, pieces, size = self._outbox, self._rest, [], 0
-        while size < WRITE_BYTES and not self._paused:
-            if rest:
-                size += self._write_slice()
-            elif not outbox:
-                break
-            elif not (request := outbox.popleft()).answer.done():
-                request.call.sent = True
-                self._waiting.append(request)
-                data, request.data = request.data, b""
-                if isinstance(data, bytes) and len(data) <= SLICE_BYTES:
-                    pieces.append(data)
-                    size += len(data)
-                    continue
-                self._write(pieces)
-                pieces = []
-                rest.extend(memoryview(part) for part in ([data] if isinstance(data, bytes) else data))
-        self._write(pieces)
-        if (outbox or rest) and not self._paused:
-            self._flush_soon()
-
-    def _write(self, pieces: list[bytes]) -> None:
-        if pieces:
-            self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-
-    def _write_slice(self) -> int:
-        """Hand on so much of a large request as the transport may have to copy."""
-        view = self._rest.popleft()
-        if len(view) > SLICE_BYTES:
-            self._rest.appendleft(view[SLICE_BYTES:])
-            view = view[:SLICE_BYTES]
-        self._transport.write(view)
-        return len(view)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the transport puts what it reads."""
@@ -202,7 +147,7 @@ class Lane(asyncio.BufferedProtocol):
         if more is not None:
             self._meter.restart(reader.len() if more else 0)
         self._burst = before - len(waiting) or self._burst
-        self.crowded = self._paused or bool(self._rest) or self._meter.pending > CROWD_BYTES
+        self.crowded = self._outbox.is_stuck() or self._meter.pending > CROWD_BYTES
         if not self.open and self.idle:
             self.end()
 
@@ -230,24 +175,23 @@ class Lane(asyncio.BufferedProtocol):
         self._alarm.stop()
         self._transport.abort()
         head = self._waiting[0] if self._waiting else None
-        for request in chain(self._waiting, self._outbox):
+        for request in chain(self._waiting, self._outbox.requests):
             if not request.answer.done():
                 told = error if request is head else None
                 lost = redis.ConnectionError("the connection has ended")
                 request.fail(told or lost, self._heard, bystander=told is None)
         self._waiting.clear()
         self._outbox.clear()
-        self._rest.clear()
         self._on_end(self)
 
     def pending(self) -> list[asyncio.Future[Any]]:
         """What callers still wait for."""
-        return [request.answer for request in chain(self._waiting, self._outbox) if not request.answer.done()]
+        return [request.answer for request in chain(self._waiting, self._outbox.requests) if not request.answer.done()]
 
     def _deadlines(self, now: float) -> float:
         """Tell those whose deadline has passed; a whole one without a byte ends the connection. The next deadline."""
         earliest, silent = NEVER, False
-        for request in chain(self._waiting, self._outbox):
+        for request in chain(self._waiting, self._outbox.requests):
             if request.answer.done():
                 continue
             if request.until > now + _CLOSE_S:
@@ -264,14 +208,13 @@ class Lane(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """The transport holds more than it likes: wait."""
-        self._paused = self.crowded = True
+        self._outbox.pause()
+        self.crowded = True
 
     def resume_writing(self) -> None:
         """Go on."""
-        self._paused = False
-        if not self._flushing:
-            self._flush()
-        self.crowded = self._paused or bool(self._rest) or self._meter.pending > CROWD_BYTES
+        self._outbox.resume()
+        self.crowded = self._outbox.is_stuck() or self._meter.pending > CROWD_BYTES
 
     def eof_received(self) -> None:
         """The server closed the connection."""

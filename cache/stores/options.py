@@ -18,8 +18,8 @@ class StoreOptions:
         decode: the public ``client`` answers with text (undecodable bytes as lone surrogates) instead of bytes.
         client_name: what ``CLIENT LIST`` shows.
         max_reply_bytes: a longer reply closes its connection.
+        fast_path: commands go over connections of our own; False sends everything through redis-py's client.
         breaker: when the breaker opens.
-        fast_path: send commands past redis-py's pool, over connections of our own; False takes redis-py's way.
     """
 
     max_connections: int = 64
@@ -27,5 +27,5 @@ class StoreOptions:
     decode: bool = True
     client_name: str = "glasscache"
     max_reply_bytes: int = 128 << 20
-    breaker: BreakerOptions = field(default_factory=BreakerOptions)
     fast_path: bool = True
+    breaker: BreakerOptions = field(default_factory=BreakerOptions)

@@ -132,7 +132,6 @@ def test_values_of_any_size_come_back_over_tls(open_driver, tls):
         assert driver.call("MGET", "a", "absent", "a", seconds=2) == [value, None, value]
     one, two, three = driver.batch(("GET", "a"), ("LPUSH", "a", "x"), ("STRLEN", "a"), seconds=2)
     assert (one, two.kind, three) == (value, ErrorType.OTHER, len(value))
-    assert driver.script("return redis.call('GET', KEYS[1])", "a", seconds=2) == value
 
 
 def test_a_silent_partner_ends_at_the_deadline(open_driver, tls):
