@@ -109,10 +109,13 @@ def test_a_ttl_is_checked_like_every_other() -> None:
             Policy(name="mine", ttl_s=ttl)  # type: ignore[arg-type]
 
 
-def test_a_tier_that_is_not_there_is_refused() -> None:
-    """Entries live in Redis only."""
+def test_a_tier_is_one_of_two() -> None:
+    """Entries live in Redis, and in the process too where a policy or a setting says so."""
+    assert Policy(name="mine").tier is Tier.REDIS
+    table = PolicyTable([Policy(name="mine", tier=Tier.LOCAL)]).with_local(["prompt", "unknown"])
+    assert {name for name, policy in table.items() if policy.tier is Tier.LOCAL} == {"mine", "prompt"}
     with pytest.raises(CategoryError, match="tier"):
-        Policy(name="mine", tier=Tier.LOCAL)
+        Policy(name="mine", tier="near")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
