@@ -60,7 +60,7 @@ class Cache(Opened):
             UnknownCategoryError: nobody registered the category.
             CacheKeyError: the key or a tag cannot be encoded.
         """
-        if tags == () and (value := self._near.find(category, key)) is not MISS:
+        if self._near.any and tags == () and (value := self._near.find(category, key)) is not MISS:
             return value
         return self._run(lookups.get(self._engine, category, key, tags=tags))
 
@@ -146,7 +146,12 @@ class Cache(Opened):
             Exception: whatever ``compute`` raised, unchanged; followers get the leader's.
             TTLError, UnknownCategoryError, CacheKeyError: bad arguments.
         """
-        if ttl is None and tags == () and (value := self._near_or_compute.find(category, key)) is not MISS:
+        if (
+            self._near.any
+            and ttl is None
+            and tags == ()
+            and (value := self._near_or_compute.find(category, key)) is not MISS
+        ):
             return value  # type: ignore[no-any-return]
         return self._run(computing.get_or_compute(self._engine, category, key, compute, ttl=ttl, tags=tags))  # type: ignore[no-any-return]
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from opentelemetry import trace
+from opentelemetry.metrics import _internal as _metrics
 from opentelemetry.trace import NoOpTracer, ProxyTracer, Tracer
 
 from telemetry import schema
@@ -35,10 +36,14 @@ class Kit:
         """``silent``: nothing is traced. ``light``: makes spans that cost little, where that can be."""
         self.pending = True
         """True while a provider may yet be set."""
-        self.settle()
+        self._try()
 
     def settle(self) -> None:
         """Find out what records; asked again for each operation as long as that is open."""
+        if _anybody():
+            self._try()
+
+    def _try(self) -> None:
         try:
             self._settle()
         except Exception:
@@ -59,6 +64,12 @@ class Kit:
         if isinstance(tracer, LightTracer):
             self.light = tracer.workshop
         self.pending = self.instruments.pending
+
+
+def _anybody() -> bool:
+    """False while nobody has set a provider; the API has no public name for that, and asking for one may set it."""
+    traces, metrics = getattr(trace, "_TRACER_PROVIDER", True), getattr(_metrics, "_METER_PROVIDER", True)
+    return traces is not None or metrics is not None
 
 
 class _NoWorkshop:

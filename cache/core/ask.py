@@ -9,10 +9,10 @@ from typing import Any
 from cache.core.engine import Engine, Operation
 from cache.core.lookup import MISS, Computed
 from cache.core.policies import Policy
-from cache.core.quick import Hit
-from cache.core.reading import look, look_quickly
+from cache.core.quick import Hit, glance
+from cache.core.reading import is_far, look, look_on, look_quickly
 from cache.core.shelves import Wanted
-from cache.core.steps import Compute
+from cache.core.steps import Call, Compute
 from cache.core.verdicts import Found, decode
 from cache.errors import StoreError
 from telemetry.events import OperationEvent
@@ -57,6 +57,12 @@ def look_for(ask: Ask) -> Operation[Hit | Found | None]:
             # what may be made anew needs its fence
             found: Hit | Found
             (found,) = yield from look(engine, policy, [ask.wanted], deadline, prepare=True)
+        elif is_far(engine, policy):
+            reply = yield Call(ask.wanted.question, deadline, True)
+            hit = glance(engine, policy, ask.wanted, reply, engine.clock.time())
+            if hit is not None:
+                return hit
+            found = yield from look_on(engine, policy, ask.wanted, reply, deadline, prepare=True)
         else:
             (found,) = yield from look_quickly(engine, policy, [ask.wanted], deadline, prepare=True)
     except StoreError as trouble:

@@ -21,9 +21,12 @@ class Answers:
     Args:
         engine: of the cache.
         operation: what the hits are counted as.
+
+    Attributes:
+        any: False when no category is kept in the process.
     """
 
-    __slots__ = ("_accounts", "_engine", "_now", "_record", "_shelves", "_wall")
+    __slots__ = ("_accounts", "_engine", "_now", "_record", "_shelves", "_wall", "any")
 
     def __init__(self, engine: Engine, operation: Operation) -> None:
         self._engine, recorder = engine, engine.recorder
@@ -33,6 +36,7 @@ class Answers:
             for name, shelf in engine.shelves.items()
             if engine.enabled and shelf.policy.tier is Tier.LOCAL and not shelf.policy.refresh_ahead
         }
+        self.any = bool(self._shelves)
         self._accounts = {name: recorder.ledger.account(name, operation) for name in self._shelves}
         self._now, self._record, self._wall = recorder.now, recorder.hit_at_once, engine.clock.time
 

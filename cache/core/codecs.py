@@ -81,7 +81,10 @@ def decode(codec: int, compressed: bool, payload: bytes, *, max_bytes: int) -> A
     """
     if codec == JSON and not compressed and len(payload) <= max_bytes:
         # what most entries are
-        return _decode_json(payload)
+        try:
+            return orjson.loads(payload)
+        except (ValueError, RecursionError) as error:
+            raise CacheValueError("a payload is no JSON") from error
     decoder = _DECODERS.get(codec)
     if decoder is None:
         raise CacheValueError(f"there is no codec {codec}")

@@ -33,7 +33,7 @@ def get_or_compute(
     seconds = policy.ttl_s if ttl is None else ttl_seconds(ttl)
     wanted = engine.want(policy, key, tags)
     name = wanted.address.name
-    with engine.recorder.operation(policy.name, Op.GET_OR_COMPUTE, digest=wanted.address.short) as event:
+    with engine.recorder.operation(policy.name, Op.GET_OR_COMPUTE, digest=wanted.short) as event:
         ask = Ask(engine, policy, wanted, compute, seconds, event)
         if not engine.enabled:
             event.looked(Outcome.BYPASS)
@@ -144,7 +144,7 @@ def refresh(ask: Ask, cause: Any) -> Operation[None]:
         if not leads:
             return
         with engine.recorder.refresh(ask.policy.name, cause):
-            with engine.recorder.operation(ask.policy.name, Op.SET, digest=ask.wanted.address.short) as event:
+            with engine.recorder.operation(ask.policy.name, Op.SET, digest=ask.wanted.short) as event:
                 again = Ask(engine, ask.policy, ask.wanted, ask.compute, ask.seconds, event, ask.found)
                 began = engine.clock.time()
                 try:

@@ -44,6 +44,7 @@ PREFIX = MAGIC + bytes([VERSION])
 
 _ENTRY_BEGINS = PREFIX + bytes([ENTRY])
 _HEAD = struct.Struct(">2sBB16sBB32sdddHHI")
+_UNPACK = _HEAD.unpack_from
 _SCOPE = struct.Struct(">H")
 
 HEAD_SIZE = _HEAD.size
@@ -167,18 +168,23 @@ def open_plain(
     Returns:
         None for any other entry, and for what ``parse`` would refuse.
     """
-    size, flag, head, unpack = sealer.size, sealer.flag, _HEAD.size, _HEAD.unpack_from
     for data, want, scopes in zip(raw, wanted, held, strict=True):
-        at = head + len(scopes)
-        if data is None or not scopes or data[:4] != _ENTRY_BEGINS or len(data) < at + size:
-            yield None
-            continue
-        _, _, _, _, codec, flags, bound, created, expires, cost, named, files, length = unpack(data)
-        same = bound == want.address.digest and named == len(want.scopes) and data.startswith(scopes, head)
-        if not same or files or flags & SIGNED != flag or at + length + size != len(data) or not sealer.holds(data):
+        if data is None or not scopes:
             yield None
         else:
-            yield codec, flags & COMPRESSED != 0, data[at:-size], created, expires, cost
+            yield open_one(data, want.address.digest, scopes, len(want.scopes), sealer)
+
+
+def open_one(data: bytes, digest: bytes, scopes: bytes, count: int, sealer: Sealer) -> Opened | None:
+    """Open one; see ``open_plain``. ``count`` is how many scopes there are."""
+    size, at = sealer.size, _HEAD.size + len(scopes)
+    if data[:4] != _ENTRY_BEGINS or len(data) < at + size:
+        return None
+    _, _, _, _, codec, flags, bound, created, expires, cost, named, files, length = _UNPACK(data)
+    same = bound == digest and named == count and data.startswith(scopes, _HEAD.size)
+    if not same or files or flags & SIGNED != sealer.flag or at + length + size != len(data) or not sealer.holds(data):
+        return None
+    return codec, flags & COMPRESSED != 0, data[at:-size], created, expires, cost
 
 
 def _scopes(raw: bytes, count: int) -> tuple[tuple[tuple[str, bytes], ...], int]:

@@ -66,10 +66,10 @@ def explain(engine: Engine, category: str, key: Any) -> Operation[Explanation]:
     """Look without counting a request; two round trips, so two answers may differ by a moment."""
     policy = engine.policies[category]
     wanted = engine.want(policy, key)
-    with engine.recorder.operation(policy.name, Op.EXPLAIN, digest=wanted.address.short) as event:
+    with engine.recorder.operation(policy.name, Op.EXPLAIN, digest=wanted.short) as event:
         known: dict[str, Any] = {
             "category": policy.name,
-            "digest": wanted.address.short,
+            "digest": wanted.short,
             "policy_ttl_s": policy.ttl_s,
             "breaker": engine.breaker(),
         }

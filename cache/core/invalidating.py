@@ -26,7 +26,7 @@ def delete(engine: Engine, category: str, key: Any) -> Operation[bool]:
     """Remove one entry and leave a tombstone; True when there was a live one."""
     policy = engine.policies[category]
     wanted = engine.want(policy, key)
-    with engine.recorder.operation(policy.name, Op.DELETE, digest=wanted.address.short) as event:
+    with engine.recorder.operation(policy.name, Op.DELETE, digest=wanted.short) as event:
         event.trigger = Trigger.API
         engine.flights.detach()
         engine.failures.forget(wanted.address.name)

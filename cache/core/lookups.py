@@ -8,9 +8,10 @@ from typing import Any
 from cache.core.engine import Engine, Operation
 from cache.core.lookup import MISS, Lookup
 from cache.core.policies import Policy
-from cache.core.quick import count
-from cache.core.reading import look, look_quickly
+from cache.core.quick import count, glance
+from cache.core.reading import is_far, look, look_on, look_quickly
 from cache.core.shelves import Wanted
+from cache.core.steps import Call
 from cache.core.verdicts import Found
 from cache.errors import StoreError
 from telemetry.events import OperationEvent
@@ -28,7 +29,7 @@ def lookup(
     """
     policy = engine.policies[category]
     wanted = engine.want(policy, key, tags)
-    with engine.recorder.operation(policy.name, Op.GET, digest=wanted.address.short) as event:
+    with engine.recorder.operation(policy.name, Op.GET, digest=wanted.short) as event:
         if not engine.enabled:
             event.looked(Outcome.BYPASS)
             return Lookup(MISS, Outcome.BYPASS)
@@ -45,9 +46,23 @@ def get(engine: Engine, category: str, key: Any, *, tags: Sequence[str] = ()) ->
     """The value under one key, ``MISS`` where there is none."""
     policy = engine.policies[category]
     wanted = engine.want(policy, key, tags)
-    with engine.recorder.operation(policy.name, Op.GET, digest=wanted.address.short) as event:
-        (value,) = yield from _values(engine, policy, [wanted], event)
-        return value
+    with engine.recorder.operation(policy.name, Op.GET, digest=wanted.short) as event:
+        if not engine.enabled or not is_far(engine, policy):
+            (value,) = yield from _values(engine, policy, [wanted], event)
+            return value
+        deadline = engine.reading()
+        try:
+            reply = yield Call(wanted.question, deadline, True)
+            now = engine.clock.time()
+            hit = glance(engine, policy, wanted, reply, now)
+            if hit is not None:
+                return count(event, hit, now)
+            found = yield from look_on(engine, policy, wanted, reply, deadline)
+        except StoreError as trouble:
+            engine.failed(event, trouble)
+            event.looked(Outcome.ERROR)
+            return MISS
+        return _told(engine, event, found).value
 
 
 def get_many(engine: Engine, category: str, keys: Sequence[Any], *, tags: Sequence[str] = ()) -> Operation[list[Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from cache.core import codecs
 from cache.core.engine import Engine
-from cache.core.entry import open_plain
+from cache.core.entry import open_one, open_plain
 from cache.core.generations import CATEGORY_RECORD, FENCE_OF_CATEGORY, TOKEN, made_by
 from cache.core.policies import Policy
 from cache.core.shelves import Wanted
@@ -30,6 +30,54 @@ def count(event: OperationEvent, hit: Hit, now: float, n: int = 1) -> Any:
     return value
 
 
+def glance(engine: Engine, policy: Policy, want: Wanted, reply: Any, now: float) -> Hit | None:
+    """The hit that a reply to the question of one key shows; None where the long way must say.
+
+    Args:
+        reply: to ``want.question``.
+        now: seconds since the epoch.
+    """
+    if type(reply) is not list or len(reply) != len(want.question) - 1:
+        return None
+    data = reply[0]
+    if data is None:
+        return None
+    record, tags, identity, held = want.known.judged
+    if reply[1] != record or engine.identity() != identity or (len(reply) > _NO_TAGS and reply[3:] != tags):
+        held = _judged(engine, want, reply)
+        if not held:
+            return None
+    opened = open_one(data, want.address.digest, held, len(want.scopes), engine.sealer)
+    if opened is None or opened[4] <= now:
+        return None
+    try:
+        value = codecs.decode(opened[0], opened[1], opened[2], max_bytes=policy.max_bytes)
+    except CacheValueError:
+        return None
+    return value, opened[3], opened[4], opened[5], Tier.REDIS
+
+
+def _judged(engine: Engine, want: Wanted, reply: list[Any]) -> bytes:
+    """The scopes with their tokens, as an entry holds them, kept for the next look; empty when not all are sound."""
+    record, tags, identity = reply[1], reply[3:], engine.identity()
+    if not _sound(record, identity):
+        return b""
+    held = _held(want, want.labels[0] + record[:TOKEN], dict(zip(want.scopes[1:], tags, strict=True)))
+    if held:
+        engine.view.saw(zip(want.scopes, (record[:FENCE_OF_CATEGORY], *tags), strict=True))
+        want.known.judged = record, tags, identity, held
+    return held
+
+
+_NO_TAGS = 3
+"""Parts of the reply for a key without tags: entry, record, block."""
+
+
+def _sound(record: Any, identity: bytes) -> bool:
+    """True for a category's record that this server made."""
+    return type(record) is bytes and len(record) == CATEGORY_RECORD and made_by(record, identity)
+
+
 def hits(
     engine: Engine, policy: Policy, wanted: Sequence[Wanted], raw: Sequence[Any], tokens: Mapping[str, Any]
 ) -> list[Hit | None]:
@@ -43,7 +91,7 @@ def hits(
         The hit, or None where the long way must say, in the order of ``wanted``.
     """
     record = tokens[wanted[0].scopes[0]]
-    if type(record) is not bytes or len(record) != CATEGORY_RECORD or not made_by(record, engine.identity()):
+    if not _sound(record, engine.identity()):
         return [None] * len(wanted)
     only = wanted[0].labels[0] + record[:TOKEN]
     held = [only if len(want.scopes) == 1 else _held(want, only, tokens) for want in wanted]

@@ -21,7 +21,7 @@ from cache.core.shelves import Wanted
 from cache.core.steps import Call
 from cache.core.verdicts import Found, Sight, judge, parse
 from cache.errors import StoreError
-from telemetry.vocabulary import MissReason
+from telemetry.vocabulary import MissReason, Tier
 
 
 def look(
@@ -80,6 +80,24 @@ def look_quickly(
     return found
 
 
+def is_far(engine: Engine, policy: Policy) -> bool:
+    """True when a look of this category begins by asking Redis."""
+    return not engine.pending and (engine.local is None or policy.tier is not Tier.LOCAL)
+
+
+def look_on(
+    engine: Engine, policy: Policy, want: Wanted, reply: Any, deadline: Deadline, *, prepare: bool = False
+) -> Operation[Found]:
+    """The verdict on one key of which ``reply`` to its question has come already.
+
+    Raises:
+        StoreError: the store did not answer properly.
+    """
+    terms = _Terms(engine, policy, deadline, prepare)
+    (found,) = yield from _conclude(terms, [want], _answer(want, reply))
+    return found
+
+
 @dataclass(slots=True)
 class _Terms:
     """On what terms is looked; ``tier`` keeps the hits."""
@@ -113,11 +131,7 @@ class _Reply:
 
 def _ask(engine: Engine, wanted: Sequence[Wanted], deadline: Deadline) -> Operation[_Reply]:
     if len(wanted) == 1:
-        want = wanted[0]
-        reply = yield Call(want.question, deadline, True)
-        expect_list(reply, len(want.question) - 1)
-        tokens = dict(zip(want.scopes, (reply[1], *reply[3:]), strict=True))
-        return _Reply(reply[:1], {block_of(want.address.digest): reply[2]}, tokens)
+        return _answer(wanted[0], (yield Call(wanted[0].question, deadline, True)))
     names = [want.address.name for want in wanted]
     blocks = {block_of(want.address.digest): want.question[3] for want in wanted}
     scopes = {wanted[0].scopes[0]: wanted[0].question[2]}
@@ -129,6 +143,13 @@ def _ask(engine: Engine, wanted: Sequence[Wanted], deadline: Deadline) -> Operat
     expect_list(reply, end + len(scopes))
     tokens = dict(zip(scopes, reply[end:], strict=True))
     return _Reply(reply[:count], dict(zip(blocks, reply[count:end], strict=True)), tokens)
+
+
+def _answer(want: Wanted, reply: Any) -> _Reply:
+    """What the reply to one key's question says."""
+    expect_list(reply, len(want.question) - 1)
+    tokens = dict(zip(want.scopes, (reply[1], *reply[3:]), strict=True))
+    return _Reply(reply[:1], {block_of(want.address.digest): reply[2]}, tokens)
 
 
 def _sight(engine: Engine, reply: _Reply) -> Sight:

@@ -22,6 +22,24 @@ LONGEST = 512
 _LENGTH = struct.Struct(">H")
 
 
+Judged = tuple[bytes, list[Any], bytes, bytes]
+"""A category's record and the tokens of tags as Redis has them, the server that they were judged for, and the names and
+tokens as an entry made under them holds them."""
+
+
+class Known:
+    """What was seen last of the scopes of some keys, so that the same again need not be judged again.
+
+    Attributes:
+        judged: in one piece, for another thread may put what it saw in its place.
+    """
+
+    __slots__ = ("judged",)
+
+    def __init__(self) -> None:
+        self.judged: Judged = (b"", [], b"", b"")
+
+
 class Wanted(NamedTuple):
     """One key of a lookup or a write.
 
@@ -30,12 +48,16 @@ class Wanted(NamedTuple):
         scopes: what can invalidate it: its category first, then its tags.
         question: the MGET that fetches all that a verdict on it needs: entry, category's record, block, tags.
         labels: the scopes' names as an entry holds them.
+        short: the address's digest, as spans carry it.
+        known: what all keys under the same scopes share.
     """
 
     address: Address
     scopes: tuple[str, ...]
     question: tuple[str, ...]
     labels: tuple[bytes, ...]
+    short: str
+    known: Known
 
 
 class Shelf:
@@ -46,7 +68,18 @@ class Shelf:
         policy: the category's.
     """
 
-    __slots__ = ("_addresses", "_label", "_namespace", "_remembered", "_scope_name", "_seen", "policy", "scope")
+    __slots__ = (
+        "_addresses",
+        "_known",
+        "_known_tags",
+        "_label",
+        "_namespace",
+        "_remembered",
+        "_scope_name",
+        "_seen",
+        "policy",
+        "scope",
+    )
 
     def __init__(self, namespace: str, policy: Policy) -> None:
         self.policy, self._namespace = policy, namespace
@@ -55,6 +88,7 @@ class Shelf:
         self._addresses = Addresses(namespace, policy.name, policy.prefix, policy.suffix)
         self._seen = tuple(keys.seen_name(namespace, policy.name, block) for block in range(seen.BLOCKS))
         self._remembered: dict[Any, Wanted] = {}
+        self._known, self._known_tags = Known(), dict[tuple[str, ...], Known]()
 
     def want(self, key: Any, tags: Sequence[str] = ()) -> Wanted:
         """Where a key lives and its scopes: the category, the tags of its policy, the call's tags.
@@ -86,11 +120,18 @@ class Shelf:
         block = self._seen[seen.block_of(address.digest)]
         if not named:
             question: tuple[str, ...] = ("MGET", address.name, self._scope_name, block)
-            return Wanted(address, (self.scope,), question, (self._label,)), size
+            return Wanted(address, (self.scope,), question, (self._label,), address.short, self._known), size
         scopes = tuple(map(tag_scope, named))
         names = (scope_name(self._namespace, scope) for scope in scopes)
         question = ("MGET", address.name, self._scope_name, block, *names)
-        return Wanted(address, (self.scope, *scopes), question, (self._label, *map(label, scopes))), size
+        labels = (self._label, *map(label, scopes))
+        return Wanted(address, (self.scope, *scopes), question, labels, address.short, self._known_of(scopes)), size
+
+    def _known_of(self, scopes: tuple[str, ...]) -> Known:
+        """What the keys under these tags share."""
+        if len(self._known_tags) >= REMEMBERED:
+            self._known_tags.clear()
+        return self._known_tags.setdefault(scopes, Known())
 
     def block_name(self, digest: bytes) -> str:
         """The Redis key of the block of the seen-filter that a digest falls into."""

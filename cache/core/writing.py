@@ -44,7 +44,7 @@ def set_one(engine: Engine, category: str, key: Any, value: Any, terms: Terms) -
     wanted = engine.want(policy, key, terms.tags)
     if fence is not None:
         check_fence(fence, wanted)
-    with engine.recorder.operation(policy.name, Op.SET, digest=wanted.address.short) as event:
+    with engine.recorder.operation(policy.name, Op.SET, digest=wanted.short) as event:
         event.ttl_s = seconds
         encoded = encode(policy, value, event)
         if not engine.enabled:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cache.core import reading
+from cache.core import quick, reading
 from cache.core.engine import Engine
 from cache.core.entry import Entry, Sealer, tombstone
 from cache.core.fingerprint import Fingerprint
@@ -68,8 +69,26 @@ def long_way(at: Engine, want: Wanted, reply: list[Any]) -> Found | None:
 
 
 def glance(at: Engine, want: Wanted, reply: list[Any]) -> Hit | None:
+    """What both say, asked twice: the second time the scopes are known."""
+    policy, now = at.policies["tool"], at.clock.time()
     tokens = dict(zip(want.scopes, (reply[1], *reply[3:]), strict=True))
-    return hits(at, at.policies["tool"], [want], reply[:1], tokens)[0]
+    hit = hits(at, policy, [want], reply[:1], tokens)[0]
+    assert [quick.glance(at, policy, want, reply, now) for _ in range(2)] == [hit, hit]
+    return hit
+
+
+def test_what_is_known_of_scopes_is_of_one_server_and_one_moment() -> None:
+    """After a change of a token, of the record or of the server, nothing that was known before answers."""
+    server = [SERVER]
+    at = replace(engine(), identity=lambda: server[0])
+    want = at.want(at.policies["tool"], ("read_file", {"path": "a"}))
+    sound = [entry(at, want).pack(at.sealer), RECORD, None, TAG]
+    for changed in ([*sound[:3], b"T" * TOKEN], [sound[0], b"C" * TOKEN + RECORD[TOKEN:], *sound[2:]]):
+        assert glance(at, want, sound) is not None
+        assert glance(at, want, changed) is None
+    assert glance(at, want, sound) is not None
+    server[0] = b"another."
+    assert glance(at, want, sound) is None
 
 
 def agree(hit: Hit | None, found: Found | None) -> bool:
