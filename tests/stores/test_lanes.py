@@ -162,9 +162,10 @@ def test_ten_thousand_calls_by_64_tasks_never_get_anothers_reply(server, proxy, 
 
     assert [end["mixed"] for end in ends if end["mixed"]] == []
     assert again == _value(1)
-    assert sum(end["right"] for end in ends) > 500
-    assert sum(end["cancelled"] for end in ends) > 300
-    assert sum(end["trouble"] for end in ends) > 30
+    # how many depends on the machine; each kind must have occurred often
+    assert sum(end["right"] for end in ends) > 100
+    assert sum(end["cancelled"] for end in ends) > 100
+    assert sum(end["trouble"] for end in ends) > 10
 
 
 def test_a_dripping_server_is_understood(server, proxy):
