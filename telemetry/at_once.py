@@ -34,7 +34,7 @@ def record_at_once(kit: Kit, account: Account, began: float, digest: bytes, entr
     if not kit.silent:
         try:
             parent = kit.light.variable.get().get(KEY)
-            made = kit.light.ids(parent)
+            made = kit.light.leaf(parent)
         except Undecided:
             return False
         except Exception:

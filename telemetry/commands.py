@@ -115,7 +115,7 @@ class _Spans:
         if current.get(_FIRST) or current.get(_SECOND):
             return None
         parent = current.get(KEY)
-        ids = workshop.ids(parent)
+        ids = workshop.leaf(parent)
         if not isinstance(ids, tuple):
             return None
         span = LightCommand(workshop, ids, parent, _CLIENT)

@@ -65,6 +65,12 @@ class Workshop(Protocol):
             Undecided: the sampler has to see the span's name and attributes.
         """
 
+    def leaf(self, parent: Any) -> Ids | NonRecordingSpan | None:
+        """As ``ids``, of a span under which no code of the application runs.
+
+        Where no root is ever sampled it needs no ids: nobody could pass them on.
+        """
+
     def made(self, span: LightSpan) -> Span:
         """The SDK's span in its place, started or ended as it is."""
 

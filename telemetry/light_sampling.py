@@ -35,11 +35,16 @@ def always(_: int) -> bool:
     return True
 
 
+def never(_: int) -> bool:
+    """The rule of a sampler that takes no root."""
+    return False
+
+
 def _root_rule(sampler: Any) -> Callable[[int], bool] | None:
     if sampler is sampling.ALWAYS_ON:
         return always
     if sampler is sampling.ALWAYS_OFF:
-        return lambda _: False
+        return never
     if type(sampler) is sampling.TraceIdRatioBased:
         limit, bound = sampler.TRACE_ID_LIMIT, sampler.bound
         return lambda trace_id: trace_id & limit < bound

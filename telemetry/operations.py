@@ -24,6 +24,7 @@ from telemetry.kit import Kit
 from telemetry.light import LightSpan, Told, Undecided, Workshop
 from telemetry.scopes import SpanScope, give_back
 from telemetry.tally import Tally
+from telemetry.vocabulary import Operation
 
 
 class OperationSpan(LightSpan):
@@ -49,6 +50,13 @@ class OperationSpan(LightSpan):
         self.kept = self.whole(spans.start_attributes(self.event, self.account.category.name))
         del self.event
 
+
+LEAVES = frozenset(Operation) - {
+    Operation.GET_OR_COMPUTE,
+    Operation.GET_OR_COMPUTE_MANY,
+    Operation.WARM,
+}
+"""Operations that run nothing of the application's."""
 
 _FAILED = Status(StatusCode.ERROR)
 _UNTRACED = trace.INVALID_SPAN
@@ -83,7 +91,7 @@ class OperationScope(SpanScope):
             variable = workshop.variable
             current = variable.get()
             parent = current.get(KEY)
-            ids = workshop.ids(parent)
+            ids = (workshop.leaf if self.event.operation in LEAVES else workshop.ids)(parent)
             if ids is None:
                 return True
             if isinstance(ids, tuple):

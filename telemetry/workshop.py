@@ -19,7 +19,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, Status, StatusCod
 from opentelemetry.trace import Span as AnySpan
 
 from telemetry.light import Ids, LightSpan, Told, Undecided
-from telemetry.light_sampling import always, rules
+from telemetry.light_sampling import always, never, rules
 
 SAMPLED, RANDOM = int(TraceFlags.SAMPLED), int(TraceFlags.RANDOM_TRACE_ID)
 
@@ -99,12 +99,13 @@ class SpanWorkshop:
         self._tracer, self._scope, self._limits, self._counts, self.emit = tracer, scope, limits, counts, emit
         self._sampler = tracer.sampler
         self._follows, self._decides = rules(tracer.sampler)
-        self._begins = self._decides is always
+        self._begins, self._never = self._decides is always, self._decides is never
         self._root_flags = SAMPLED | (RANDOM if tracer.id_generator.is_trace_id_random() else 0)
         self._new_id, self._new_trace = tracer.id_generator.generate_span_id, tracer.id_generator.generate_trace_id
         self.ended: Callable[[], object] = counts.ended.add if counts is not None else int
         self._local: Callable[[], object] = counts.started["local", True].add if counts is not None else int
         self._root: Callable[[], object] = counts.started["none", True].add if counts is not None else int
+        self._refused: Callable[[], object] = counts.started["none", False].add if counts is not None else int
         self._still: Callable[[], object] = counts.started["local", False].add if counts is not None else int
 
     def ids(self, parent: Any) -> Ids | NonRecordingSpan | None:
@@ -126,6 +127,13 @@ class SpanWorkshop:
                 self._still()
                 return None
         return self._ids(parent)
+
+    def leaf(self, parent: Any) -> Ids | NonRecordingSpan | None:
+        """As ``ids``, of a span under which no code of the application runs; see ``light.Workshop``."""
+        if parent is None and self._never and self._tracer.sampler is self._sampler:
+            self._refused()
+            return None
+        return self.ids(parent)
 
     def _ids(self, parent: Any) -> Ids | NonRecordingSpan | None:
         if self._decides is None:
