@@ -68,11 +68,14 @@ class Runner:
     def run(self, operation: Operation[T]) -> T:
         """Carry an operation through; its result, or the error it raised."""
         answer: Any = None
+        acts = self._acts
         try:
             step = next(operation)
             while True:
                 try:
-                    answer = self._carry_out(step)
+                    # most steps go to the store; a call in between would cost each of them
+                    act = acts.get(type(step))
+                    answer = self.store.execute(step) if act is None else act(step)  # type: ignore[arg-type]
                 except StopIteration as error:
                     step = operation.throw(_Disguised(error))
                 except BaseException as error:
@@ -83,10 +86,6 @@ class Runner:
             return end.value  # type: ignore[no-any-return]
         except _Disguised as disguised:
             raise disguised.error from None
-
-    def _carry_out(self, step: Step) -> Any:
-        act = self._acts.get(type(step))
-        return self.store.execute(step) if act is None else act(step)  # type: ignore[arg-type]
 
     def _wait(self, step: Wait) -> bool:
         landed = threading.Event()

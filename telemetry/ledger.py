@@ -64,7 +64,8 @@ class Ledger:
         self._now = now
         self._figures = Figures(since=now())
         self._by_category: dict[str, CategoryAccount] = {}
-        self._accounts: dict[tuple[str, Operation], Account] = {}
+        self.accounts: dict[tuple[str, Operation], Account] = {}
+        """Those that were opened, by category as the caller names it and operation."""
         self._categories = dict.fromkeys((*BUILT_IN_CATEGORIES, OTHER, GENERAL, ALL))
         for name in categories:
             self.register_category(name)
@@ -112,18 +113,18 @@ class Ledger:
 
     def account(self, category: str, operation: Operation) -> Account:
         """Where an operation is counted, to be asked for once and handed to ``apply``."""
-        return self._accounts.get((category, operation)) or self._open(self.known(category), operation)
+        return self.accounts.get((category, operation)) or self._open(self.known(category), operation)
 
     def _open(self, category: str, operation: Operation) -> Account:
-        found = self._accounts.get((category, operation))
+        found = self.accounts.get((category, operation))
         if found is None:
             # two threads may come here at once: the first one's is kept
             by_category = self._by_category.setdefault(category, CategoryAccount(category))
-            found = self._accounts.setdefault((category, operation), Account(by_category, operation))
+            found = self.accounts.setdefault((category, operation), Account(by_category, operation))
         return found
 
     def _parts(self) -> tuple[CategoryAccount | Account, ...]:
-        return (*self._by_category.values(), *self._accounts.values())
+        return (*self._by_category.values(), *self.accounts.values())
 
     def apply(
         self, event: OperationEvent, duration_s: float, account: Account | None = None, ids: Ids | None = None
@@ -142,8 +143,10 @@ class Ledger:
             ((lookup, n),) = lookups.items()
             cell = account.cells.get(lookup)
             if cell is not None and n == 1:
-                ages = event.ages_s
-                self.put_down(account, cell, (duration_s, ages[0] if ages else NO_AGE, event.avoided_s, ids))
+                ages, waiting = event.ages_s, cell.waiting
+                waiting.append((duration_s, ages[0] if ages else NO_AGE, event.avoided_s, ids))
+                if len(waiting) >= MOST_WAITING:
+                    self._add_waiting(account, cell)
                 return
         lock = self._lock
         if not lock.acquire(False):
@@ -266,7 +269,7 @@ class Ledger:
     def _settle(self) -> None:
         """Bring the figures up to date."""
         figures = self._figures
-        for account in tuple(self._accounts.values()):
+        for account in tuple(self.accounts.values()):
             figures.dropped += account.add_waiting()
         for part in self._parts():
             part.settle(figures)

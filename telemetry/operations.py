@@ -70,7 +70,10 @@ class OperationScope(SpanScope):
     def __init__(self, kit: Kit, event: OperationEvent) -> None:
         # not the class above's: this is on the path of every hit
         self._kit, self.event = kit, event
-        self._account = kit.ledger.account(event.category, event.operation)
+        ledger = kit.ledger
+        self._account = ledger.accounts.get((event.category, event.operation)) or ledger.account(
+            event.category, event.operation
+        )
         self._token = None
 
     def __enter__(self) -> OperationEvent:

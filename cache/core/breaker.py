@@ -70,7 +70,8 @@ class Breaker:
         self._clock, self._on_change, self._rand = clock, on_change, rand
         self._options = options or BreakerOptions()
         self._lock = threading.Lock()
-        self._state = BreakerState.CLOSED
+        self.state = BreakerState.CLOSED
+        """The state now."""
         self._failures: deque[float] = deque(maxlen=self._options.failures)
         self._pause = self._options.first_pause_s
         self._retry_at = 0.0
@@ -84,18 +85,13 @@ class Breaker:
         self._probing = False
         self._news.clear()
 
-    @property
-    def state(self) -> BreakerState:
-        """The state now."""
-        return self._state
-
     def enter(self) -> Permit:
         """Ask to go to the store; a caller that may must then say how it ended, with its permit."""
-        state = self._state
+        state = self.state
         if state is BreakerState.CLOSED:
             return Permit.FREE
         with self._lock:
-            if self._state is BreakerState.CLOSED:
+            if self.state is BreakerState.CLOSED:
                 return Permit.FREE
             if self._probing or self._clock.monotonic() < self._retry_at:
                 return Permit.REFUSED
@@ -121,7 +117,7 @@ class Breaker:
             if permit is Permit.PROBE:
                 self._probing = False
                 self._open(now, min(2 * self._pause, self._options.last_pause_s))
-            elif self._state is BreakerState.CLOSED:
+            elif self.state is BreakerState.CLOSED:
                 self._failures.append(now)
                 full = len(self._failures) == self._options.failures
                 if silent or (full and now - self._failures[0] <= self._options.window_s):
@@ -140,8 +136,8 @@ class Breaker:
         self._become(BreakerState.OPEN)
 
     def _become(self, state: BreakerState) -> None:
-        if self._state is not state:
-            self._state = state
+        if self.state is not state:
+            self.state = state
             self._news.append(state)
 
     def _tell(self) -> None:

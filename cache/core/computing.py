@@ -29,9 +29,10 @@ def get_or_compute(
     engine: Engine, category: str, key: Any, compute: Callable[[], Any], *, ttl: Any = None, tags: Sequence[str] = ()
 ) -> Operation[Any]:
     """The cached value, or what ``compute`` gives; the computation's own error passes unchanged."""
-    policy = engine.policies[category]
+    shelf = engine.shelf(category)
+    policy = shelf.policy
     seconds = policy.ttl_s if ttl is None else ttl_seconds(ttl)
-    wanted = engine.want(policy, key, tags)
+    wanted = shelf.want(key, tags)
     name = wanted.address.name
     with engine.recorder.operation(policy.name, Op.GET_OR_COMPUTE, digest=wanted.short) as event:
         ask = Ask(engine, policy, wanted, compute, seconds, event)

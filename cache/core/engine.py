@@ -92,6 +92,17 @@ class Engine:
         if self.local is not None:
             self.local.changed(names, scopes)
 
+    def shelf(self, category: str) -> Shelf:
+        """What follows from a category.
+
+        Raises:
+            UnknownCategoryError: nobody registered it.
+        """
+        try:
+            return self.shelves[category]
+        except (KeyError, TypeError):
+            return self.shelves[self.policies[category].name]
+
     def want(self, policy: Policy, key: Any, tags: Sequence[str] = ()) -> Wanted:
         """Where a key lives and its scopes: the category, the tags of its policy, the call's tags.
 

@@ -27,9 +27,9 @@ def lookup(
     Args:
         prepare: make generations that are absent, so that the fence serves a later ``set``.
     """
-    policy = engine.policies[category]
-    wanted = engine.want(policy, key, tags)
-    with engine.recorder.operation(policy.name, Op.GET, digest=wanted.short) as event:
+    shelf = engine.shelf(category)
+    policy, wanted = shelf.policy, shelf.want(key, tags)
+    with engine.recorder.operation(category, Op.GET, digest=wanted.short) as event:
         if not engine.enabled:
             event.looked(Outcome.BYPASS)
             return Lookup(MISS, Outcome.BYPASS)

@@ -21,13 +21,15 @@ class Pending:
         self._scopes: dict[str, None] = {}
         self._names: dict[str, None] = {}
         self._lock = threading.Lock()
+        self.some = False
+        """True while anything is pending."""
 
     def begin_anew(self) -> None:
         """In a forked child: a thread of the parent may have held the lock; what is pending is so here too."""
         self._lock = threading.Lock()
 
     def __bool__(self) -> bool:
-        return bool(self._scopes or self._names)
+        return self.some
 
     def add(self, *, scopes: Iterable[str] = (), names: Iterable[str] = ()) -> None:
         """Keep scopes and keys (their Redis names) for later."""
@@ -36,6 +38,7 @@ class Pending:
             self._names.update(dict.fromkeys(names))
             if len(self._scopes) + len(self._names) > PENDING:
                 self._scopes, self._names = dict.fromkeys(self._categories), {}
+            self.some = bool(self._scopes or self._names)
 
     def snapshot(self) -> tuple[list[str], list[str]]:
         """The scopes and keys that are pending now."""
@@ -49,3 +52,4 @@ class Pending:
                 self._scopes.pop(scope, None)
             for name in names:
                 self._names.pop(name, None)
+            self.some = bool(self._scopes or self._names)

@@ -82,7 +82,7 @@ def look_quickly(
 
 def is_far(engine: Engine, policy: Policy) -> bool:
     """True when a look of this category begins by asking Redis."""
-    return not engine.pending and (engine.local is None or policy.tier is not Tier.LOCAL)
+    return not engine.pending.some and (engine.local is None or policy.tier is not Tier.LOCAL)
 
 
 def look_on(

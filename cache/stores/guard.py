@@ -42,7 +42,8 @@ class Guard:
         began = deadline.remaining()
         if began <= 0:
             raise StoreError(ErrorType.TIMEOUT, "the deadline had passed", sent_nothing=True)
-        permit = self._breaker.enter()
+        breaker = self._breaker
+        permit = Permit.FREE if breaker.state is BreakerState.CLOSED else breaker.enter()
         if permit is Permit.REFUSED:
             raise StoreError(ErrorType.BREAKER_OPEN, sent_nothing=True)
         return Exchange(deadline, permit, self._ceiling_s, began)

@@ -38,7 +38,15 @@ class HeldPath:
         """Wait for a place, within the deadline, then send."""
         held = self._rack.take(call)
         try:
-            reply = self._attempt(held, step, call)
+            try:
+                if type(step) is Call:
+                    reply = self._command(held, call, step.args)
+                else:
+                    reply = self._send(held, step, call)
+            except Exception as error:
+                if self._rack.closed or not may_repeat(call, error, step.idempotent):
+                    raise
+                reply = self._again(held, step, call)
         except BaseException:
             self._rack.give_back(held)
             raise
@@ -46,12 +54,8 @@ class HeldPath:
         self._rack.give_back(held)
         return reply
 
-    def _attempt(self, held: Held, step: StoreStep, call: Exchange) -> Any:
-        try:
-            return self._send(held, step, call)
-        except Exception as error:
-            if self._rack.closed or not may_repeat(call, error, step.idempotent):
-                raise
+    def _again(self, held: Held, step: StoreStep, call: Exchange) -> Any:
+        """On a fresh connection; those that are idle may have ended with this one."""
         held.close()
         self._rack.let_idle_go()
         return self._send(held, step, call)
@@ -65,23 +69,20 @@ class HeldPath:
 
     def _command(self, held: Held, call: Exchange, args: tuple[Arg, ...]) -> Any:
         span = self._spans.start((args,))
-        if span is None:
-            return self._ask(held, call, args)
+        ready = False
         try:
-            reply = self._ask(held, call, args)
+            held.make_ready(call)
+            ready = True
+            reply = held.ask(call, pack(args) if args[0] in READS else pack_in_parts((args,)))
         except BaseException as error:
-            span.finish(error)
+            if ready and isinstance(error, Exception):
+                self._note(error)
+            if span is not None:
+                span.finish(error)
             raise
-        span.finish(None, reply)
+        if span is not None:
+            span.finish(None, reply)
         return reply
-
-    def _ask(self, held: Held, call: Exchange, args: tuple[Arg, ...]) -> Any:
-        held.make_ready(call)
-        try:
-            return held.ask(call, pack(args) if args[0] in READS else pack_in_parts((args,)))
-        except Exception as error:
-            self._note(error)
-            raise
 
     def _batch(self, held: Held, call: Exchange, commands: tuple[tuple[Arg, ...], ...]) -> list[Any]:
         span = self._spans.start(commands, pipeline=True)
