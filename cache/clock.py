@@ -34,13 +34,13 @@ class Deadline:
         seconds: how far away the deadline is, > 0.
     """
 
-    __slots__ = ("_now", "at", "seconds")
+    __slots__ = ("at", "now", "seconds")
 
     def __init__(self, clock: Clock, seconds: float) -> None:
-        self._now = now = clock.monotonic
+        self.now = now = clock.monotonic
         self.seconds = seconds
         self.at = now() + seconds
 
     def remaining(self) -> float:
         """Seconds left; zero or negative once it has passed."""
-        return self.at - self._now()
+        return self.at - self.now()

@@ -20,7 +20,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from telemetry import quiet, redis_endings
 from telemetry.current import KEY
-from telemetry.light import LightSpan, Told, Undecided, Workshop
+from telemetry.light import Ids, LightSpan, Told, Undecided, Workshop
 from telemetry.light_tracer import LightTracer
 from telemetry.redis_endings import Ending
 from telemetry.wrapped import Around, light_tracer, stand_in
@@ -102,7 +102,13 @@ class _Spans:
                 self._look(entry, pipeline)
             workshop = self._workshops[pipeline]
             if workshop is not None and workshop.light:
-                return self._light(workshop, commands, pipeline)
+                current = workshop.variable.get()
+                if current.get(_FIRST) or current.get(_SECOND):
+                    return None
+                parent = current.get(KEY)
+                ids = workshop.leaf(parent)
+                # a tuple, or nothing that would be recorded
+                return self._light(workshop, ids, parent, commands, pipeline) if type(ids) is tuple else None
         except Undecided:
             pass
         except Exception:
@@ -110,14 +116,9 @@ class _Spans:
             return None
         return self._around(entry, name, commands, pipeline)
 
-    def _light(self, workshop: Workshop, commands: Sequence[Sequence[Any]], pipeline: bool) -> CommandSpan | None:
-        current = workshop.variable.get()
-        if current.get(_FIRST) or current.get(_SECOND):
-            return None
-        parent = current.get(KEY)
-        ids = workshop.leaf(parent)
-        if not isinstance(ids, tuple):
-            return None
+    def _light(
+        self, workshop: Workshop, ids: Ids, parent: Any, commands: Sequence[Sequence[Any]], pipeline: bool
+    ) -> CommandSpan:
         span = LightCommand(workshop, ids, parent, _CLIENT)
         span.begun, span.dropped = self._begun(commands, pipeline), self._dropped
         if pipeline:

@@ -9,11 +9,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import partial
+from random import getrandbits
 from typing import Any
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, Tracer
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import NonRecordingSpan, SpanContext, Status, StatusCode, TraceFlags
 from opentelemetry.trace import Span as AnySpan
@@ -102,6 +105,9 @@ class SpanWorkshop:
         self._begins, self._never = self._decides is always, self._decides is never
         self._root_flags = SAMPLED | (RANDOM if tracer.id_generator.is_trace_id_random() else 0)
         self._new_id, self._new_trace = tracer.id_generator.generate_span_id, tracer.id_generator.generate_trace_id
+        if type(tracer.id_generator) is RandomIdGenerator and not vars(tracer.id_generator):
+            # its own source, without its look at whether the number is 0: once in 10^19
+            self._new_id, self._new_trace = partial(getrandbits, 64), partial(getrandbits, 128)
         self.ended: Callable[[], object] = counts.ended.add if counts is not None else int
         self._local: Callable[[], object] = counts.started["local", True].add if counts is not None else int
         self._root: Callable[[], object] = counts.started["none", True].add if counts is not None else int

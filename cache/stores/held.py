@@ -197,7 +197,17 @@ class Held:
 
     def _receive(self, call: Exchange) -> None:
         """Feed the parser what comes next."""
-        count = self._recv(call, self._buffer)
+        # as _recv, without another call: this is on the way of every reply
+        left, count = call.left(), 0
+        if left <= 0 or not self._poll(1000 * left):
+            raise TimeoutError
+        try:
+            count = self._sock.recv_into(self._buffer)
+        except _WOULD_BLOCK:
+            count = self._recv(call, self._buffer)
+        if not count:
+            raise redis.ConnectionError(_CLOSED)
+        call.heard = True
         if not self._received and not 0 < self._buffer.find(b"\r", 1, self._short) < count:
             count = self._check_header(call, count)
         self._received += count

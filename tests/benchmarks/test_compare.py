@@ -90,3 +90,14 @@ def test_a_void_row_takes_the_second_measurement() -> None:
 
 def test_a_run_that_is_as_good_is_measured_once() -> None:
     assert settled(report(row(0.80)), report(row(0.81)), never) == []
+
+
+@pytest.mark.parametrize("processor", ["another", "some, virtual (KVM), L2 1, L3 2"])
+def test_another_machine_may_be_much_worse(processor: str) -> None:
+    """Neither another machine nor a lent one tells a few per cent; twice as much is a fault on any."""
+    last, this = report(row(0.80)), report(row(1.2))
+    last.machine = {"processor": "some, virtual (KVM), L2 1, L3 2"}
+    this.machine = {"processor": processor}
+    assert worse(last, this) == []
+    this.rows = [row(1.6)]
+    assert len(worse(last, this)) == 1

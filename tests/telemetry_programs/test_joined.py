@@ -280,7 +280,7 @@ def test_the_accounts_stay_flat(meters: JoiningProvider) -> None:
     recorder = recorder_of(meters)
 
     def kept() -> tuple[int, int, int]:
-        accounts = list(recorder.ledger._accounts.values())
+        accounts = list(recorder.ledger.accounts.values())
         waiting = [len(cell.waiting) for account in accounts for cell in account.cells.values()]
         return len(accounts), len(waiting), max(waiting, default=0) // 128
 
