@@ -143,6 +143,16 @@ class OperationEvent:
         if age_s is not None:
             self.ages_s = [age_s]
 
+    def served(self, tier: Tier, ages_s: list[float], cost_s: float) -> None:
+        """Count hits of a batch, one for each age.
+
+        Args:
+            ages_s: ages of the entries that were served, seconds.
+            cost_s: seconds that their computations took together.
+        """
+        self.looked(_HIT, tier=tier, n=len(ages_s), cost_s=cost_s)
+        self.ages_s = [*self.ages_s, *ages_s]
+
     def fail(self, kind: ErrorType) -> None:
         """Say what was wrong with the store; an operation has at most one error, the first."""
         if self.error is None:

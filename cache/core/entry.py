@@ -25,11 +25,9 @@ import hashlib
 import hmac
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 from cache.core import fingerprint
-from cache.core.addresses import Address
 from cache.core.fingerprint import Fingerprint
 from cache.core.generations import NO_TOKEN, TOKEN
 from telemetry.vocabulary import MissReason
@@ -147,36 +145,16 @@ Opened = tuple[int, bool, bytes, float, float, float]
 """Codec, whether it is compressed, payload, created, expires, cost: what a hit needs of an entry."""
 
 
-class Bound(Protocol):
-    """What an entry must be bound to."""
-
-    @property
-    def address(self) -> Address: ...
-
-    @property
-    def scopes(self) -> tuple[str, ...]: ...
-
-
-def open_plain(
-    raw: Sequence[Any], wanted: Sequence[Bound], held: Sequence[bytes], sealer: Sealer
-) -> Iterator[Opened | None]:
-    """Open entries that hold no files and were made under exactly these scopes and tokens.
+def open_one(data: bytes, digest: bytes, scopes: bytes, count: int, sealer: Sealer) -> Opened | None:
+    """Open an entry that holds no files and was made under exactly these scopes and tokens.
 
     Args:
-        held: names and tokens of the scopes, as an entry holds them; empty where a token is missing.
+        scopes: names and tokens, as the entry holds them.
+        count: how many they are.
 
     Returns:
         None for any other entry, and for what ``parse`` would refuse.
     """
-    for data, want, scopes in zip(raw, wanted, held, strict=True):
-        if data is None or not scopes:
-            yield None
-        else:
-            yield open_one(data, want.address.digest, scopes, len(want.scopes), sealer)
-
-
-def open_one(data: bytes, digest: bytes, scopes: bytes, count: int, sealer: Sealer) -> Opened | None:
-    """Open one; see ``open_plain``. ``count`` is how many scopes there are."""
     size, at = sealer.size, _HEAD.size + len(scopes)
     if data[:4] != _ENTRY_BEGINS or len(data) < at + size:
         return None

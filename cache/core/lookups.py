@@ -8,7 +8,7 @@ from typing import Any
 from cache.core.engine import Engine, Operation
 from cache.core.lookup import MISS, Lookup
 from cache.core.policies import Policy
-from cache.core.quick import count, glance
+from cache.core.quick import count, count_all, glance
 from cache.core.reading import is_far, look, look_on, look_quickly
 from cache.core.shelves import Wanted
 from cache.core.steps import Call
@@ -16,7 +16,7 @@ from cache.core.verdicts import Found
 from cache.errors import StoreError
 from telemetry.events import OperationEvent
 from telemetry.vocabulary import Operation as Op
-from telemetry.vocabulary import Outcome
+from telemetry.vocabulary import Outcome, Tier
 
 
 def lookup(
@@ -85,7 +85,12 @@ def _values(engine: Engine, policy: Policy, wanted: Sequence[Wanted], event: Ope
         event.looked(Outcome.ERROR, n=len(wanted))
         return [MISS] * len(wanted)
     now = engine.clock.time()
-    return [_told(engine, event, item).value if isinstance(item, Found) else count(event, item, now) for item in found]
+    if len(found) == 1 and isinstance(found[0], tuple):
+        return [count(event, found[0], now)]
+    # all of one tier: what the process keeps comes first, the rest from Redis
+    for tier in (Tier.LOCAL, Tier.REDIS):
+        count_all(event, [item for item in found if isinstance(item, tuple) and item[4] is tier], now)
+    return [_told(engine, event, item).value if isinstance(item, Found) else item[0] for item in found]
 
 
 def _told(engine: Engine, event: OperationEvent, found: Found) -> Lookup:

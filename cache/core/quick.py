@@ -10,10 +10,10 @@ from typing import Any
 
 from cache.core import codecs
 from cache.core.engine import Engine
-from cache.core.entry import open_one, open_plain
+from cache.core.entry import open_one
 from cache.core.generations import CATEGORY_RECORD, FENCE_OF_CATEGORY, TOKEN, made_by
 from cache.core.policies import Policy
-from cache.core.shelves import Wanted
+from cache.core.shelves import Known, Wanted
 from cache.errors import CacheValueError
 from telemetry.events import OperationEvent
 from telemetry.vocabulary import Outcome, Tier
@@ -28,6 +28,14 @@ def count(event: OperationEvent, hit: Hit, now: float, n: int = 1) -> Any:
     event.looked(Outcome.HIT, tier=tier, n=n, age_s=max(0.0, now - created), cost_s=cost_s)
     event.ttl_s = expires - now
     return value
+
+
+def count_all(event: OperationEvent, hits: Sequence[Hit], now: float) -> None:
+    """Count lookups that hits of one tier answer; the TTL is of the last."""
+    if hits:
+        ages = [max(0.0, now - created) for _, created, _, _, _ in hits]
+        event.served(hits[0][4], ages, sum([cost_s for _, _, _, cost_s, _ in hits]))
+        event.ttl_s = hits[-1][2] - now
 
 
 def glance(engine: Engine, policy: Policy, want: Wanted, reply: Any, now: float) -> Hit | None:
@@ -94,19 +102,22 @@ def hits(
     if not _sound(record, engine.identity()):
         return [None] * len(wanted)
     only = wanted[0].labels[0] + record[:TOKEN]
-    held = [only if len(want.scopes) == 1 else _held(want, only, tokens) for want in wanted]
+    helds: dict[Known, bytes] = {}
     found: list[Hit | None] = []
-    now, most = engine.clock.time(), policy.max_bytes
-    for opened in open_plain(raw, wanted, held, engine.sealer):
+    now, most, sealer = engine.clock.time(), policy.max_bytes, engine.sealer
+    for want, data in zip(wanted, raw, strict=True):
+        held = helds.get(want.known)
+        if held is None:
+            held = helds[want.known] = only if len(want.scopes) == 1 else _held(want, only, tokens)
+        opened = open_one(data, want.address.digest, held, len(want.scopes), sealer) if data and held else None
         hit = None
-        if opened is not None:
+        if opened is not None and opened[4] > now:
             codec, compressed, payload, created, expires, cost_s = opened
-            if expires > now:
-                try:
-                    value = codecs.decode(codec, compressed, payload, max_bytes=most)
-                    hit = value, created, expires, cost_s, Tier.REDIS
-                except CacheValueError:
-                    hit = None
+            try:
+                value = codecs.decode(codec, compressed, payload, max_bytes=most)
+                hit = value, created, expires, cost_s, Tier.REDIS
+            except CacheValueError:
+                hit = None
         found.append(hit)
     _remember(engine, record, tokens)
     return found

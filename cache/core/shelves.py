@@ -22,7 +22,7 @@ LONGEST = 512
 _LENGTH = struct.Struct(">H")
 
 
-Judged = tuple[bytes, list[Any], bytes, bytes]
+Judged = tuple[bytes, list[Any], bytes | None, bytes]
 """A category's record and the tokens of tags as Redis has them, the server that they were judged for, and the names and
 tokens as an entry made under them holds them."""
 
@@ -37,7 +37,8 @@ class Known:
     __slots__ = ("judged",)
 
     def __init__(self) -> None:
-        self.judged: Judged = (b"", [], b"", b"")
+        # no server is named None: nothing is taken for known before it was judged
+        self.judged: Judged = (b"", [], None, b"")
 
 
 class Wanted(NamedTuple):
