@@ -61,7 +61,7 @@ def test_the_alert_list_is_quiet(stack: Stack) -> None:
         return {one["labels"]["alertname"] for one in alerts if one["state"] == "firing"}
 
     # a cold start on a machine with two cores meets deadlines, which is told for five minutes, rightly
-    until(lambda: firing() == {"CacheWatchdog"}, 420, "a quiet list")
+    until(lambda: firing() == {"CacheWatchdog"}, 600, "a quiet list")
     loaded = stack.prometheus("rules", type="alert")["groups"]
 
     assert firing() == {"CacheWatchdog"}

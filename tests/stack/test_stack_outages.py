@@ -31,6 +31,7 @@ LOST = (
 )
 """What an exporter gave up, and traces that were dropped before they were judged."""
 
+BEGUN = f"sum({SAMPLING}_new_trace_id_received_total)"
 UNDECIDED = f"sum({SAMPLING}_sampling_traces_on_memory)"
 QUEUED = 'otelcol_exporter_queue_size{exporter="otlp_http/jaeger"}'
 SENT = 'otelcol_exporter_sent_spans_total{exporter="otlp_http/jaeger",job="otel-collector"}'
@@ -59,6 +60,8 @@ def test_traces_wait_for_jaeger(quiet: Stack) -> None:
     quiet.compose("start", "traffic")
     until(lambda: quiet.value(SENT) > before, PATIENCE_S, "the workflow's traces are sent again")
     gone = quiet.stop("jaeger")
+    begun = quiet.value(BEGUN)
+    until(lambda: quiet.value(BEGUN) >= begun + 4, PATIENCE_S, "runs go on without Jaeger")
     until(lambda: quiet.value(QUEUED) > 0, PATIENCE_S, "spans wait for Jaeger")
     back = quiet.start("jaeger")
     sent = settled(quiet) - before
