@@ -99,5 +99,5 @@ def test_another_machine_may_be_much_worse(processor: str) -> None:
     last.machine = {"processor": "some, virtual (KVM), L2 1, L3 2"}
     this.machine = {"processor": processor}
     assert worse(last, this) == []
-    this.rows = [row(1.6)]
+    this.rows = [row(1.7)]
     assert len(worse(last, this)) == 1
