@@ -72,4 +72,4 @@ class Opened:
     @property
     def pending(self) -> bool:
         """True while an invalidation waits for the store to come back."""
-        return bool(self._engine.pending)
+        return self._engine.pending.some

@@ -13,6 +13,7 @@ from cache.core import nearby
 from cache.core.engine import Engine
 from cache.core.entry import Sealer
 from cache.core.flights import Flights
+from cache.core.generations import token_in
 from cache.core.local import LocalTier
 from cache.core.pending import Pending
 from cache.core.policies import Policy, PolicyTable
@@ -171,7 +172,7 @@ def _listener(settings: Settings, engine: Engine, store: Store | AsyncStore, url
     tier = LocalTier(
         settings.local_max_bytes,
         scope_name=engine.scope_name,
-        token_of=lambda scope, raw: nearby.token_in(scope, raw, engine.identity()),
+        token_of=lambda scope, raw: token_in(scope, raw, engine.identity()),
         monotonic=engine.clock.monotonic,
         accounts=engine.recorder.local,
     )

@@ -71,7 +71,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 
 # fmt: off
 PURE = frozenset({
-    "__future__", "collections", "contextlib", "contextvars", "dataclasses", "datetime", "decimal", "enum", "functools",
+    "__future__", "abc", "collections", "contextlib", "contextvars", "dataclasses", "datetime", "decimal", "enum",
+    "functools",
     "hashlib", "heapq", "hmac", "itertools", "json", "math", "numpy", "operator", "orjson", "pathlib", "random",
     "re", "secrets", "string", "struct", "threading", "types", "typing", "urllib.parse", "uuid", "zlib",
     "zstandard",

@@ -19,10 +19,11 @@ from cache.core.generations import (
     Fence,
     category_scope,
     read_token,
+    token_in,
 )
 from cache.core.healing import heal
 from cache.core.lookup import MISS
-from cache.core.making import Tokens, make_generations, read_generations, token_of
+from cache.core.making import Tokens, make_generations, read_generations
 from cache.core.policies import Policy
 from cache.core.scripts import COMMIT
 from cache.core.shelves import Wanted
@@ -58,7 +59,7 @@ def commit(engine: Engine, policy: Policy, drafts: Sequence[Draft], deadline: De
     A draft without a fence that this process's memory of the generations refused is
     tried once more under the generations as they are: its write began after they were read.
     """
-    if engine.pending:
+    if engine.pending.some:
         yield from heal(engine, deadline)
     if not engine.identity() and any(draft.fence is None for draft in drafts):
         # nothing was heard of the server yet: its generations must carry its name, so ask before proposing any
@@ -207,4 +208,4 @@ class _Plan:
         if len(verdicts) != len(self.sizes):
             raise StoreError(ErrorType.PROTOCOL, "a reply of the wrong shape")
         told = zip(self.conditions, reply[1:], strict=False)
-        return verdicts, {scope: token_of(self._engine, self._policy, scope, raw) for (scope, _, _), raw in told}
+        return verdicts, {scope: token_in(scope, raw, self._engine.identity()) for (scope, _, _), raw in told}

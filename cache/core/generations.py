@@ -103,6 +103,19 @@ def read_token(token: bytes) -> bytes:
     return token[:TOKEN]
 
 
+def tag_token(raw: Any) -> bytes | None:
+    """A tag's token as Redis holds it; None when absent or malformed."""
+    return raw if isinstance(raw, bytes) and len(raw) == TOKEN else None
+
+
+def token_in(scope: str, raw: Any, identity: bytes) -> bytes | None:
+    """A scope's token out of what Redis has under its key; None when absent, malformed or another server's."""
+    if not scope.startswith("category:"):
+        return tag_token(raw)
+    record = CategoryRecord.parse(raw, identity)
+    return None if record is None else record.fence
+
+
 class GenerationView:
     """The tokens this process saw last, so that a plain ``set`` need not read them first.
 

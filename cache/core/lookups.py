@@ -85,8 +85,6 @@ def _values(engine: Engine, policy: Policy, wanted: Sequence[Wanted], event: Ope
         event.looked(Outcome.ERROR, n=len(wanted))
         return [MISS] * len(wanted)
     now = engine.clock.time()
-    if len(found) == 1 and isinstance(found[0], tuple):
-        return [count(event, found[0], now)]
     # all of one tier: what the process keeps comes first, the rest from Redis
     for tier in (Tier.LOCAL, Tier.REDIS):
         count_all(event, [item for item in found if isinstance(item, tuple) and item[4] is tier], now)

@@ -7,7 +7,7 @@ from typing import Any
 
 from cache.clock import Deadline
 from cache.core.engine import Engine, Operation
-from cache.core.generations import TOKEN, CategoryRecord, category_scope
+from cache.core.generations import TOKEN, CategoryRecord, category_scope, token_in
 from cache.core.policies import Policy
 from cache.core.scripts import MAKE_GENERATIONS
 from cache.core.steps import Call, RunScript
@@ -27,24 +27,11 @@ def expect_list(reply: Any, length: int) -> None:
         raise StoreError(ErrorType.PROTOCOL, "a reply of the wrong shape")
 
 
-def tag_token(raw: Any) -> bytes | None:
-    """A tag's token as Redis holds it; None when absent or malformed."""
-    return raw if isinstance(raw, bytes) and len(raw) == TOKEN else None
-
-
 def read_generations(engine: Engine, policy: Policy, scopes: Sequence[str], deadline: Deadline) -> Operation[None]:
     """Remember the tokens that ``scopes`` have now; one MGET."""
     reply = yield Call(("MGET", *(engine.scope_name(scope) for scope in scopes)), deadline, idempotent=True)
     expect_list(reply, len(scopes))
-    engine.view.saw((scope, token_of(engine, policy, scope, raw)) for scope, raw in zip(scopes, reply, strict=True))
-
-
-def token_of(engine: Engine, policy: Policy, scope: str, raw: Any) -> bytes | None:
-    """A scope's token out of what Redis holds; None when absent, malformed or another server's."""
-    if scope != category_scope(policy.name):
-        return tag_token(raw)
-    record = CategoryRecord.parse(raw, engine.identity()) if isinstance(raw, bytes) else None
-    return record.fence if record is not None else None
+    engine.view.saw((scope, token_in(scope, raw, engine.identity())) for scope, raw in zip(scopes, reply, strict=True))
 
 
 def make_generations(
@@ -67,5 +54,5 @@ def make_generations(
         idempotent=True,
     )
     expect_list(reply, len(scopes) + 1)
-    tokens = {scope: token_of(engine, policy, scope, raw) for scope, raw in zip(scopes, reply, strict=False)}
+    tokens = {scope: token_in(scope, raw, engine.identity()) for scope, raw in zip(scopes, reply, strict=False)}
     return tokens, reply[-1]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cache.core import codecs
+from cache.core import codecs, keys
 from cache.core.entry import Entry
-from cache.core.generations import FENCE_OF_CATEGORY, TOKEN, CategoryRecord, Fence
+from cache.core.generations import FENCE_OF_CATEGORY, Fence
 from cache.core.held import Held
 from cache.core.local import LocalTier, Tokens
 from cache.core.lookup import MISS
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def tier_of(engine: Engine, policy: Policy) -> LocalTier | None:
     """The tier that answers for a category; None where there is none, or an invalidation of ours is still pending."""
     tier = engine.local
-    if tier is None or policy.tier is not Tier.LOCAL or engine.pending:
+    if tier is None or policy.tier is not Tier.LOCAL or engine.pending.some:
         return None
     if not tier.listening:
         tier.listen()
@@ -119,16 +119,6 @@ def _shareable(policy: Policy, entry: Entry) -> Any:
         return MISS
 
 
-def token_in(scope: str, raw: Any, identity: bytes) -> bytes | None:
-    """A scope's token out of what Redis has under its key; None when absent, malformed or another server's."""
-    if not isinstance(raw, bytes):
-        return None
-    if not scope.startswith("category:"):
-        return raw if len(raw) == TOKEN else None
-    record = CategoryRecord.parse(raw, identity)
-    return None if record is None else record.fence
-
-
 def fence_token(token: bytes) -> bytes:
     """What a fence carries of the token that a write named: of a category's record its first two parts."""
     return token[:FENCE_OF_CATEGORY]
@@ -136,5 +126,5 @@ def fence_token(token: bytes) -> bytes:
 
 def prefixes(namespace: str, policies: Sequence[Policy]) -> tuple[str, ...]:
     """What the Redis keys of local categories and of all generations begin with."""
-    within = f"{namespace}:" if namespace else ""
+    within = keys.within(namespace)
     return (*(f"{within}{policy.prefix}:" for policy in policies if policy.tier is Tier.LOCAL), f"{within}gen:")

@@ -28,9 +28,6 @@ class Pending:
         """In a forked child: a thread of the parent may have held the lock; what is pending is so here too."""
         self._lock = threading.Lock()
 
-    def __bool__(self) -> bool:
-        return self.some
-
     def add(self, *, scopes: Iterable[str] = (), names: Iterable[str] = ()) -> None:
         """Keep scopes and keys (their Redis names) for later."""
         with self._lock:

@@ -10,10 +10,10 @@ from cache.clock import Deadline
 from cache.core import nearby
 from cache.core.engine import Engine, Operation
 from cache.core.entry import Entry
-from cache.core.generations import NO_TOKEN, CategoryRecord, category_scope
+from cache.core.generations import NO_TOKEN, CategoryRecord, category_scope, tag_token
 from cache.core.healing import heal
 from cache.core.local import LocalTier
-from cache.core.making import Tokens, expect_list, make_generations, tag_token
+from cache.core.making import Tokens, expect_list, make_generations
 from cache.core.policies import Policy
 from cache.core.quick import Hit, hits
 from cache.core.seen import block_of
@@ -45,7 +45,7 @@ def look(
     Raises:
         StoreError: the store did not answer properly.
     """
-    if engine.pending:
+    if engine.pending.some:
         yield from heal(engine, deadline)
     tier = nearby.tier_of(engine, policy) if local else None
     now = engine.clock.time()
@@ -61,7 +61,7 @@ def look_quickly(
     Raises:
         StoreError: the store did not answer properly.
     """
-    if engine.pending:
+    if engine.pending.some:
         yield from heal(engine, deadline)
     tier = nearby.tier_of(engine, policy)
     if tier is not None:

@@ -12,6 +12,7 @@ eviction", SOSP 2023, algorithm 1; here bounded by bytes, the ghost by a table o
 from __future__ import annotations
 
 import zlib
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
 from typing import Generic, TypeVar
@@ -31,7 +32,7 @@ _SHELLS = 1024
 _SHELL_BYTES = 256
 
 
-class Item:
+class Item(ABC):
     """Something that is kept under a name; hits are counted without a lock and may lose one.
 
     Args:
@@ -43,10 +44,11 @@ class Item:
     def __init__(self, name: str) -> None:
         self.name, self.hits, self.place = name, 0, GONE
 
+    @abstractmethod
     def size(self) -> int:
         """Bytes that it takes; always the same for one item."""
-        raise NotImplementedError
 
+    @abstractmethod
     def empty(self) -> None:
         """Give back what it holds: a queue may keep the shell for a while."""
 

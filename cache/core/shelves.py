@@ -134,10 +134,6 @@ class Shelf:
             self._known_tags.clear()
         return self._known_tags.setdefault(scopes, Known())
 
-    def block_name(self, digest: bytes) -> str:
-        """The Redis key of the block of the seen-filter that a digest falls into."""
-        return self._seen[seen.block_of(digest)]
-
 
 def _mark(key: Any) -> Any:
     """What tells a key from every other one, types included (1 == True == 1.0, and 0.0 == -0.0); None: not known.

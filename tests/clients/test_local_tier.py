@@ -320,6 +320,8 @@ def test_after_a_restart_nothing_old_is_answered() -> None:
             until(lambda: tier_of(cache).entries == 0)
             server.start()
             until(lambda: cache.lookup("prompt", "k").outcome == "miss")
+            assert cache.get("prompt", "k") is MISS
+            assert tier_of(cache).entries == 0
 
 
 def test_namespaces_and_signatures_hold(glasscache_url: str) -> None:
