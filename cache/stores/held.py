@@ -112,6 +112,15 @@ class Held:
             record_connection_count(get_pool_name(self._pool), ConnectionState.IDLE, present - self._counted)
             self._counted = present
 
+    def fileno(self) -> int:
+        """The socket's, for a poll of several."""
+        number: int = self._sock.fileno()
+        return number
+
+    def has_news(self) -> bool:
+        """Whether a byte has come that was not read."""
+        return bool(self._poll(0))
+
     def cut_off(self) -> None:
         """End the connection under whoever uses it; the user closes it."""
         sock = self._sock
@@ -150,10 +159,29 @@ class Held:
         Raises:
             redis.RedisError: not all replies came.
         """
+        self.begin(call, request)
+        return self.finish(call, count)
+
+    def begin(self, call: Exchange, request: Packed) -> None:
+        """Send commands; ``finish`` reads their replies, and meanwhile others may be sent elsewhere.
+
+        Raises:
+            redis.RedisError: they could not be sent.
+        """
         self.busy = call.sent = True
-        replies: list[Any] = []
         try:
             self._send(call, request)
+        except OSError as error:
+            raise _as_of_redis(error) from None
+
+    def finish(self, call: Exchange, count: int) -> list[Any]:
+        """The replies to what was sent, in order, refusals as exceptions in their places.
+
+        Raises:
+            redis.RedisError: not all replies came.
+        """
+        replies: list[Any] = []
+        try:
             while len(replies) < count:
                 reply = self._reader.gets()
                 if reply is NOT_ENOUGH_DATA:
