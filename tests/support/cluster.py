@@ -126,13 +126,29 @@ class Cluster:
             )
         self.settle()
 
+    def revive(self) -> None:
+        """Thaw what is frozen, start what was killed, wait until all is well."""
+        for node in self.nodes:
+            if node.server.pid:
+                node.server.thaw()
+            else:
+                node.server.start()
+        self.settle()
+
     def settle(self) -> None:
         """Wait until every node that lives agrees that all is well, and all replicas are in step."""
         alive = [node for node in self.nodes if node.server.pid]
-        for node in alive:
-            until(lambda node=node: self._is_well(node, alive), "the cluster is well")
+        until(lambda: all(map(self._is_well, alive)) and self._agree(alive), "the cluster is well")
 
-    def _is_well(self, node: Node, alive: list[Node]) -> bool:
+    def _agree(self, alive: list[Node]) -> bool:
+        """Whether just as many as should be take themselves for primaries, and all name the same ones."""
+        maps = {tuple((first, last, primary[1]) for first, last, primary, *_ in self._slots(node)) for node in alive}
+        return len(maps) == 1 and sum(node.is_primary for node in alive) == PRIMARIES
+
+    def _slots(self, node: Node) -> list[Any]:
+        return sorted(node.ask("CLUSTER", "SLOTS"))
+
+    def _is_well(self, node: Node) -> bool:
         info = node.info()
         if info["cluster_state"] != "ok" or info["cluster_slots_ok"] != str(SLOTS):
             return False
