@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from cache import AsyncCache, Cache
 
@@ -95,7 +95,7 @@ class Callers:
             elif value != {"of": key}:
                 self.calls.wrong.append(value)
 
-    def __enter__(self) -> Callers:
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self

@@ -166,5 +166,3 @@ def test_a_sweep_while_slots_move_makes_all_invalid(cluster: Cluster) -> None:
         finally:
             cluster.move_keys(slot, source, target)
             cluster.end_move(slot, target)
-
-
