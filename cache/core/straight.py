@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cache.clock import Deadline
 from cache.core.engine import Engine
@@ -17,9 +17,11 @@ from cache.core.quick import glance
 from cache.core.shelves import Shelf, Wanted
 from cache.core.steps import Call, Step
 from cache.errors import StoreError
-from telemetry.accounts import Account
-from telemetry.commands import CommandSpans
 from telemetry.vocabulary import Operation, Tier
+
+if TYPE_CHECKING:
+    from telemetry.accounts import Account
+    from telemetry.commands import CommandSpans
 
 NOT_NOW: Any = object()
 """Nothing was asked: the ordinary way has to be taken."""
