@@ -29,7 +29,7 @@ PATIENCE_S = 2.0
 """Deadline of each question: a doctor may take longer than a cache."""
 
 RIGHTS = (
-    "+ping +info +time +get +mget +set +getrange +setrange +setbit +exists +del +unlink +pttl +pexpire +scan "
+    "+ping +info +time +get +mget +set +getrange +setrange +bitfield +exists +del +unlink +pttl +pexpire +scan "
     "+hset +hsetnx +hget +hgetall +hexists +hkeys +hdel +eval +evalsha"
 )
 """What a user of the store must be allowed, scripts and the fleet's figures included."""
@@ -177,7 +177,7 @@ def _rights(store: Store, prefix: str) -> Iterator[Finding]:
         ("SET", Call(("SET", key, "1", "PX", 1000), deadline)),
         ("GET", Call(("GET", key), deadline)),
         ("MGET", Call(("MGET", key), deadline)),
-        ("EVAL", RunScript(_PROBE, [key, f"{key}:hash"], [], deadline)),
+        ("EVAL", RunScript(_PROBE, [key, f"{prefix}prompt:{{{key}}}"], [], deadline)),
         ("SCAN", Call(("SCAN", "0", "MATCH", f"{prefix}prompt:doctor", "COUNT", 1), deadline)),
         ("UNLINK", Call(("UNLINK", key), deadline)),
         ("DEL", Call(("DEL", key), deadline)),

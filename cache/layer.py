@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from cache import wiring
 from cache.async_layer import AsyncCache
 from cache.core import batches, computing, explaining, health, invalidating, lookups, writing
 from cache.core.explaining import Explanation
 from cache.core.generations import Fence
 from cache.core.lookup import MISS, Lookup
 from cache.core.policies import TTL
+from cache.core.straight import NOT_NOW, Sent, StraightHits
 from cache.core.writing import Terms
 from cache.decorator import Asked, KeyOf, TagsOf, is_async, key_maker, tags_maker
 from cache.errors import CacheKeyError
 from cache.opening import Opened
 from telemetry.vocabulary import Operation as Op
 from telemetry.vocabulary import Trigger
+
+if TYPE_CHECKING:
+    from cache.wiring import Parts
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -38,11 +41,16 @@ class Cache(Opened):
         'hello'
     """
 
-    _build = staticmethod(wiring.build)
+    @staticmethod
+    def _build(*given: Any, **parts: Any) -> Parts:
+        from cache import wiring
 
-    def __init__(self, parts: wiring.Parts) -> None:
+        return wiring.build(*given, **parts)
+
+    def __init__(self, parts: Parts) -> None:
         super().__init__(parts)
         self._run = parts.runner.run
+        self._straight = StraightHits(parts.engine, parts.runner.store, Op.GET)
         self._async: AsyncCache | None = None
 
     def get(self, category: str, key: Any, *, tags: Sequence[str] = ()) -> Any:
@@ -62,6 +70,12 @@ class Cache(Opened):
         """
         if self._near.any and tags == () and (value := self._near.find(category, key)) is not MISS:
             return value
+        if tags == ():
+            found = self._straight.find(category, key)
+            if type(found) is Sent:
+                return self._run(lookups.get(self._engine, category, key, sent=found))
+            if found is not NOT_NOW:
+                return found
         return self._run(lookups.get(self._engine, category, key, tags=tags))
 
     def lookup(self, category: str, key: Any, *, tags: Sequence[str] = ()) -> Lookup:
@@ -288,6 +302,10 @@ class Cache(Opened):
 
     def _twin(self) -> AsyncCache:
         """The async cache that decorated coroutines run on; it shares this one's flights."""
+        if self._lender is not None:
+            return self._lender[0]._twin().scoped(self._lender[1])
         if self._async is None:
+            from cache import wiring
+
             self._async = AsyncCache(wiring.async_twin(self._parts))
         return self._async

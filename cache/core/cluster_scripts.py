@@ -23,17 +23,21 @@ SETTLE_S = 2 * LEASE_S + 0.1
 CHECK = Lua(
     "cluster_check",
     """
--- KEYS a generation; ARGV mode, token, lifetime in ms; returns whether it agrees, what it is now, whether it was made
-local mode, token, lifetime = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local now, made = redis.call('GET', KEYS[1]), 0
-if not now and mode == '+' then
-  redis.call('SET', KEYS[1], token, 'PX', lifetime)
-  now, made = token, 1
+-- KEYS a generation; ARGV token as expected, or a proposal (80 bytes: a record; '+' before a token), lifetime in ms,
+-- 1 when it is due for another one; returns whether it agrees, what it is now, whether it was made
+local token, is, made = ARGV[1], redis.call('MGET', KEYS[1])[1], 0
+local now = is
+if #token == 80 or #token == 17 then
+  if #token == 17 then token = string.sub(token, 2) end
+  if not is then
+    redis.call('SET', KEYS[1], token, 'PX', ARGV[2])
+    now, is, made = token, token, 1
+  end
+  token = #token == 80 and string.sub(token, 1, 32) or token
 end
-local length = #token
-if length == 80 then length = 32 end
-if not now or string.sub(now, 1, length) ~= string.sub(token, 1, length) then return { 0, now, made } end
-if redis.call('PTTL', KEYS[1]) < lifetime / 2 then redis.call('PEXPIRE', KEYS[1], lifetime) end
+if #token == 32 and is then is = #is == 80 and string.sub(is, 1, 32) end
+if is ~= token then return { 0, now, made } end
+if ARGV[3] == '1' and redis.call('PTTL', KEYS[1]) < ARGV[2] * 0.75 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return { 1, now, made }
 """,
 )
@@ -52,15 +56,14 @@ return time[1] .. string.format('%06d', time[2])
 PUT = Lua(
     "cluster_put",
     """
--- KEYS an entry; ARGV bytes, px, own, until when it may be stored in us
+-- KEYS an entry; ARGV bytes, px, own token ('': whatever there is), until when it may be stored in us
 local time = redis.call('TIME')
 if time[1] * 1000000 + time[2] > tonumber(ARGV[4]) then return 0 end
 if ARGV[3] ~= '' then
   local head = redis.pcall('GETRANGE', KEYS[1], 0, 19)
-  local is = string.rep('\\0', 16)
-  local ours = type(head) == 'string' and #head == 20 and string.sub(head, 1, 3) == '\\255g\\1'
-  if ours then is = string.sub(head, 5, 20) end
-  if is ~= ARGV[3] then return 0 end
+  -- of any version: a record of another one guards its key too
+  local ours = type(head) == 'string' and #head == 20 and string.sub(head, 1, 2) == '\\255g'
+  if ARGV[3] ~= (ours and string.sub(head, 5, 20) or string.rep('\\0', 16)) then return 0 end
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
@@ -71,14 +74,18 @@ return 1
 MARK = Lua(
     "cluster_mark",
     """
--- KEYS a seen block; ARGV birth, 1 when the record says that it was begun, bits, lifetime in ms
+-- KEYS a seen block; ARGV birth, 1 when the record says that it was begun, lifetime in ms, 1 when it is due for
+-- another one, four bits; returns 1 when it was begun by this
 local begun = 0
 if redis.call('GETRANGE', KEYS[1], 1, 8) ~= ARGV[1] then
-  redis.call('SET', KEYS[1], (ARGV[2] == '1' and 'P' or 'C') .. ARGV[1] .. string.rep('\\0', 64))
+  local block = (ARGV[2] == '1' and 'P' or 'C') .. ARGV[1] .. string.rep('\\0', 64)
+  redis.call('SET', KEYS[1], block, 'PX', ARGV[3])
   if ARGV[2] ~= '1' then begun = 1 end
+elseif ARGV[4] == '1' and redis.call('PTTL', KEYS[1]) < ARGV[3] * 0.75 then
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
 end
-for position in string.gmatch(ARGV[3], '%d+') do redis.call('SETBIT', KEYS[1], 72 + position, 1) end
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
+redis.call('BITFIELD', KEYS[1], 'SET', 'u1', 72 + ARGV[5], 1, 'SET', 'u1', 72 + ARGV[6], 1,
+  'SET', 'u1', 72 + ARGV[7], 1, 'SET', 'u1', 72 + ARGV[8], 1)
 return begun
 """,
 )

@@ -11,6 +11,7 @@ from typing import Any
 
 import redis
 
+from cache.core.generations import CATEGORY_RECORD
 from cache.core.scripts import CHANGE, COMMIT, DELETE, MAKE_GENERATIONS
 from cache.core.steps import Arg, Batch, Call, RunScript, StoreStep
 from cache.errors import StoreError
@@ -114,7 +115,8 @@ def _make_generations(step: RunScript, topology: Topology) -> Plan:
         _run(step, [key], [topology.identity, lifetime, proposal])
         for key, proposal in zip(step.keys, fresh, strict=True)
     ]
-    stats = [Part(("INFO", "stats"), at=Spot(place)) for place in topology.primaries]
+    born = any(isinstance(proposal, bytes) and len(proposal) == CATEGORY_RECORD for proposal in proposals)
+    stats = [Part(("INFO", "stats"), at=Spot(place)) for place in topology.primaries] if born else []
     answers = yield parts + stats
     made = values(answers[: len(parts)])
     evicted = {_evicted(answer.value) for answer in answers[len(parts) :]}

@@ -46,6 +46,11 @@ class ClusterStore:
         self._members.begin_anew()
         self._begin()
 
+    @property
+    def straight(self) -> None:
+        """What a look needs is asked of several servers: every step takes the ordinary way."""
+        return
+
     def identity(self) -> bytes:
         """Eight bytes that name all primaries of the last reply in this thread together."""
         return self._members.identity()
