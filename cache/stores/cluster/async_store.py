@@ -16,7 +16,7 @@ from cache.errors import StoreError
 from cache.stores.async_redis_store import CLOSING, begin_generator
 from cache.stores.attempt import Attempt
 from cache.stores.cluster.async_nodes import AsyncNodes
-from cache.stores.cluster.membership import Membership
+from cache.stores.cluster.membership import BESIDE, Membership
 from cache.stores.cluster.routing import LookAgain, Request, operate
 from cache.stores.cluster.topology import Topology
 from cache.stores.cluster.words import Ask
@@ -121,7 +121,7 @@ class AsyncClusterStore:
             return await self._look(home, deadline)
         if members.is_time_to_look() and (home.look is None or home.look.task.done()):
             try:
-                return await self._look(home, deadline)
+                return await self._look(home, deadline.part(BESIDE))
             except Exception:
                 return topology
         return topology

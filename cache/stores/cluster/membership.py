@@ -30,6 +30,9 @@ PAUSE_S = 0.1
 TRUST_S = 1.0
 """How long a map is taken for true without asking anybody, in seconds: what was cut off may not know it itself."""
 
+BESIDE = 0.5
+"""Share of what is left of a call's deadline that a look takes where the call could also do without."""
+
 LOST = 20
 """After so many looks that failed nothing is taken for known any more: the cluster may have been made anew."""
 

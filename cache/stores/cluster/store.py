@@ -8,7 +8,7 @@ from typing import Any
 from cache.clock import Clock, Deadline
 from cache.core.steps import StoreStep
 from cache.errors import StoreError
-from cache.stores.cluster.membership import Membership
+from cache.stores.cluster.membership import BESIDE, Membership
 from cache.stores.cluster.nodes import Nodes
 from cache.stores.cluster.routing import LookAgain, Request, operate
 from cache.stores.cluster.topology import Topology
@@ -95,7 +95,7 @@ class ClusterStore:
             return self._look(deadline)
         if members.is_time_to_look() and self._looking.acquire(blocking=False):
             try:
-                return self._ask_around(deadline)
+                return self._ask_around(deadline.part(BESIDE))
             except StoreError:
                 return topology
             finally:
