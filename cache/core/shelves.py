@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import orjson
+
 from cache.core import keys, seen
 from cache.core.addresses import Address, Addresses
 from cache.core.generations import category_scope, tag_scope
@@ -100,13 +102,26 @@ class Shelf:
         mark = _mark(key) if tags == () else None
         if mark is None:
             return self._make(key, tags)[0]
-        found = self._remembered.get(mark)
-        if found is None:
-            found, size = self._make(key, ())
-            if size <= LONGEST:
-                if len(self._remembered) >= REMEMBERED:
-                    self._remembered.clear()
-                self._remembered[mark] = found
+        return self._remembered.get(mark) or self._remember(mark, key)
+
+    def want_all(self, asked: Sequence[Any], tags: Sequence[str] = ()) -> list[Wanted]:
+        """The same of many keys, in their order.
+
+        Raises:
+            CacheKeyError: as ``want``.
+        """
+        if tags != ():
+            return [self._make(key, tags)[0] for key in asked]
+        found, remembered, remember = list(asked), self._remembered.get, self._remember
+        return [remembered(mark) or remember(mark, key) for mark, key in zip(map(_mark, found), found, strict=True)]
+
+    def _remember(self, mark: Any, key: Any) -> Wanted:
+        """What is wanted of a key without tags of the call's, found again by its mark."""
+        found, size = self._make(key, ())
+        if mark is not None and size <= LONGEST:
+            if len(self._remembered) >= REMEMBERED:
+                self._remembered.clear()
+            self._remembered[mark] = found
         return found
 
     def _make(self, key: Any, tags: Sequence[str]) -> tuple[Wanted, int]:
@@ -142,23 +157,24 @@ def _mark(key: Any) -> Any:
     """
     if type(key) is str:
         return key
-    if type(key) is not tuple or len(key) != 2:
+    if type(key) is not tuple or len(key) != 2 or type(key[0]) is not str:
         return None
     first, second = key
-    if type(first) is not str:
-        return None
     if type(second) is int:
         return key
-    if type(second) is not dict or not _TEXT.issuperset(map(type, second)):
+    if type(second) is not dict or not _FLAT.issuperset(map(type, second.values())):
         return None
-    kinds = tuple(map(type, second.values()))
-    return (first, tuple(second.items()), kinds) if PLAIN.issuperset(kinds) else None
+    try:
+        # of these types no two values look the same as JSON, and other names than text are refused
+        return first, orjson.dumps(second)
+    except TypeError:
+        return None
 
 
 PLAIN: frozenset[type] = frozenset((str, int, bool, bytes, type(None)))
 """Types whose values are equal only if they are the same, given that the types are."""
 
-_TEXT: frozenset[type] = frozenset((str,))
+_FLAT = PLAIN - {bytes}
 
 
 @lru_cache(maxsize=4096)

@@ -15,8 +15,10 @@ from cache.core.engine import Engine
 from cache.core.entry import Entry, Sealer, tombstone
 from cache.core.fingerprint import Fingerprint
 from cache.core.generations import CATEGORY_RECORD, TOKEN
-from cache.core.quick import Hit, hits
+from cache.core.lookup import MISS
+from cache.core.quick import Hit
 from cache.core.shelves import Wanted
+from cache.core.sweeping import Swept, sweep
 from cache.core.verdicts import Found
 from cache.testing.clock import ManualClock
 from telemetry.recorder import Recorder
@@ -72,8 +74,14 @@ def glance(at: Engine, want: Wanted, reply: list[Any]) -> Hit | None:
     """What both say, asked twice: the second time the scopes are known."""
     policy, now = at.policies["tool"], at.clock.time()
     tokens = dict(zip(want.scopes, (reply[1], *reply[3:]), strict=True))
-    hit = hits(at, policy, [want], reply[:1], tokens)[0]
-    assert [quick.glance(at, policy, want, reply, now) for _ in range(2)] == [hit, hit]
+    hit = quick.glance(at, policy, want, reply, now)
+    assert quick.glance(at, policy, want, reply, now) == hit
+    swept = sweep(at, policy, [want, want], reply[:1] * 2, tokens)
+    if hit is None:
+        assert (swept.values, swept.ages, swept.others()) == ([MISS, MISS], [], [0, 1])
+        return None
+    value, created, expires, cost_s, tier = hit
+    assert swept == Swept([value] * 2, [max(0.0, now - created)] * 2, 2 * cost_s, expires - now, tier)
     return hit
 
 
@@ -153,6 +161,18 @@ def test_nothing_else_is(what: str) -> None:
     found = long_way(at, want, reply)
     hits = ("files", "other order")
     assert (found is not None and found.reason is None) == (what in hits)
+
+
+def test_keys_under_different_scopes_are_swept_together() -> None:
+    """Each is judged by its own scopes, and one that is no plain hit leaves its neighbours alone."""
+    at = engine()
+    policy = at.policies["tool"]
+    wanted = [at.want(policy, (name, {"n": n})) for n, name in enumerate(["read_file", "list", "read_file", "list"])]
+    raw = [entry(at, want, payload=b"%d" % n).pack(at.sealer) for n, want in enumerate(wanted)]
+    tokens = {"category:tool": RECORD, "tag:tool:read_file": TAG, "tag:tool:list": b"T" * TOKEN}
+    swept = sweep(at, policy, wanted, raw, tokens)
+    assert (swept.values, swept.others()) == ([0, MISS, 2, MISS], [1, 3])
+    assert (swept.ages, swept.cost_s) == ([5.0, 5.0], 1.0)
 
 
 @given(
