@@ -23,7 +23,7 @@ class Reply:
     """What stands in Redis: under the keys, of the seen-filter by its blocks' numbers, of the scopes by their names.
 
     Args:
-        blocks: those that were asked for: a question of many keys asks for none.
+        blocks: those that were asked for: a question of many keys asks for none of a key whose entry was seen before.
     """
 
     raw: list[Any]
@@ -45,10 +45,12 @@ def ask(engine: Engine, wanted: Sequence[Wanted], deadline: Deadline) -> Operati
     # keys under the same scopes share what is known of them: each set of scopes is looked at once
     for want in {want.known: want for want in wanted}.values():
         scopes.update(zip(want.scopes[1:], want.question[_SCOPES:], strict=True))
-    reply = yield Call(("MGET", *names, *scopes.values()), deadline, True)
-    count = len(names)
-    expect_list(reply, count + len(scopes))
-    return Reply(reply[:count], {}, dict(zip(scopes, reply[count:], strict=True)))
+    blocks = {block_of(want.address.digest): want.question[_SCOPES - 1] for want in wanted if not want.met}
+    reply = yield Call(("MGET", *names, *scopes.values(), *blocks.values()), deadline, True)
+    count, end = len(names), len(names) + len(scopes)
+    expect_list(reply, end + len(blocks))
+    tokens = dict(zip(scopes, reply[count:end], strict=True))
+    return Reply(reply[:count], dict(zip(blocks, reply[end:], strict=True)), tokens)
 
 
 def answer(want: Wanted, reply: Any) -> Reply:
@@ -84,12 +86,15 @@ def ask_for_more(
 
 
 def blocks_of(record: CategoryRecord | None, absent: Iterable[Wanted]) -> dict[int, str]:
-    """The blocks that tell why keys are absent; without a record there are none, and one never begun says it by that.
+    """The blocks that tell why keys are absent: none without a record, nor where the record says it.
+
+    That a block was never begun says it all, and so does an entry that was seen under the same record.
 
     Returns:
         Their names by their numbers.
     """
     if record is None:
         return {}
-    named = {block_of(want.address.digest): want.question[_SCOPES - 1] for want in absent}
+    strangers = [want for want in absent if want.met != record.birth]
+    named = {block_of(want.address.digest): want.question[_SCOPES - 1] for want in strangers}
     return {number: name for number, name in named.items() if begun(record, number)}

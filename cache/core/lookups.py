@@ -69,10 +69,7 @@ def get(engine: Engine, category: str, key: Any, *, tags: Sequence[str] = ()) ->
 
 
 def get_many(engine: Engine, category: str, keys: Sequence[Any], *, tags: Sequence[str] = ()) -> Operation[list[Any]]:
-    """The values in the order of ``keys``, ``MISS`` where there is none.
-
-    Hits are one round trip; a second one asks what became of keys that are absent.
-    """
+    """The values in the order of ``keys``, ``MISS`` where there is none; one round trip."""
     shelf = engine.shelf(category)
     policy, wanted = shelf.policy, shelf.want_all(keys, tags)
     with engine.recorder.operation(policy.name, Op.GET_MANY, batch_size=len(wanted)) as event:

@@ -14,6 +14,7 @@ from cache.core.entry import Entry
 from cache.core.generations import NO_TOKEN, CategoryRecord, category_scope, tag_token
 from cache.core.healing import heal
 from cache.core.local import LocalTier
+from cache.core.lookup import MISS
 from cache.core.making import Tokens, make_generations
 from cache.core.policies import Policy
 from cache.core.quick import Hit, glance
@@ -93,6 +94,8 @@ def look_over(
     if tier is None:
         reply = yield from ask(engine, wanted, deadline)
         swept = sweep(engine, policy, wanted, reply.raw, reply.tokens)
+        if reply.blocks:
+            _meet(engine, policy, wanted, swept, reply)
         others = swept.others()
         if not others:
             return swept
@@ -108,6 +111,17 @@ def look_over(
     found = yield from _conclude(terms, [wanted[place] for place in others], reply, ticket)
     swept.found.update(zip(others, found, strict=True))
     return swept
+
+
+def _meet(engine: Engine, policy: Policy, wanted: Sequence[Wanted], swept: Swept, reply: Reply) -> None:
+    """Remember which keys were hits: what becomes of them later can be told without the seen-filter."""
+    record = CategoryRecord.parse(next(iter(reply.tokens.values())), engine.identity())
+    if record is None or not swept.ages:
+        return
+    shelf = engine.shelf(policy.name)
+    for want, value in zip(wanted, swept.values, strict=True):
+        if value is not MISS and want.met != record.birth:
+            shelf.meet(want, record.birth)
 
 
 def is_far(engine: Engine, policy: Policy) -> bool:
@@ -192,7 +206,7 @@ def _see_more(
     sight: Sight,
     deadline: Deadline,
 ) -> Operation[StoreError | None]:
-    """A second MGET where there is need: of generations that only the entries name, and of absent keys' blocks.
+    """A second MGET where there is need: of generations that only the entries name, of blocks that nobody asked for.
 
     Returns:
         Why it cannot be told what became of the absent keys; None when all is well.
@@ -202,11 +216,10 @@ def _see_more(
     """
     named = (name for item in entries if isinstance(item, Entry) for name, _ in item.scopes)
     further = [name for name in dict.fromkeys(named) if name not in sight.tokens]
-    missing: dict[int, str] = {}
-    if not sight.blocks:
-        absent = [want for want, item in zip(wanted, entries, strict=True) if item is None]
-        missing = blocks_of(sight.record, absent)
-        sight.blocks.update((block_of(want.address.digest), None) for want in absent)
+    rows = zip(wanted, entries, strict=True)
+    absent = [want for want, item in rows if item is None and block_of(want.address.digest) not in sight.blocks]
+    missing = blocks_of(sight.record, absent)
+    sight.blocks.update((block_of(want.address.digest), None) for want in absent)
     if not further and not missing:
         return None
     try:

@@ -1,10 +1,11 @@
 """Tells a key that was never written from one that is gone: a blocked Bloom filter in Redis.
 
 Each category has 256 blocks of 512 bits; a key's digest picks its block and four bits of it.
-A lookup fetches the block in the MGET it makes anyway (one of many keys those of absent keys
-alone, by a second one), a write sets the bits inside its script. ``cold`` is said only when it
-is certain: the bits are not all set in a block that is known to be whole. A block that was lost
-(evicted) and begun again is marked partial and proves nothing.
+A lookup fetches the block in the MGET it makes anyway, a write sets the bits inside its
+script, so it costs no round trip. ``cold`` is said only when it is certain: the bits are
+not all set in a block that is known to be whole. A block that was lost (evicted) and begun
+again is marked partial and proves nothing. A batch leaves out the blocks of keys whose entries
+this process saw under the same record: those were written, whatever their blocks say.
 
 Source: F. Putze, P. Sanders, J. Singler, "Cache-, Hash- and Space-Efficient Bloom Filters",
 2007 (blocked filters). At 13,000 keys a category about 1 in 100 new keys reads as seen.

@@ -53,6 +53,8 @@ class Wanted(NamedTuple):
         labels: the scopes' names as an entry holds them.
         short: the address's digest, as spans carry it.
         known: what all keys under the same scopes share.
+        mark: what it is found again by; None where it is made anew each time.
+        met: birth of the category's record under which an entry of it was seen; empty when none was.
     """
 
     address: Address
@@ -61,6 +63,8 @@ class Wanted(NamedTuple):
     labels: tuple[bytes, ...]
     short: str
     known: Known
+    mark: Any = None
+    met: bytes = b""
 
 
 class Shelf:
@@ -121,8 +125,13 @@ class Shelf:
         if mark is not None and size <= LONGEST:
             if len(self._remembered) >= REMEMBERED:
                 self._remembered.clear()
-            self._remembered[mark] = found
+            found = self._remembered[mark] = found._replace(mark=mark)
         return found
+
+    def meet(self, want: Wanted, birth: bytes) -> None:
+        """Remember that an entry of a key was seen: it was written since the ``birth`` of the category's record."""
+        if want.mark is not None and want.mark in self._remembered:
+            self._remembered[want.mark] = want._replace(met=birth)
 
     def _make(self, key: Any, tags: Sequence[str]) -> tuple[Wanted, int]:
         """What is wanted, and how long the key is."""

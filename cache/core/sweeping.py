@@ -86,9 +86,8 @@ def sweep(
     known: Known | None = None
     held, size, length = b"", 0, 0
     for want, data in zip(wanted, raw, strict=True):
-        (_, digest), scopes, _, _, _, its_known = want
-        if its_known is not known:
-            known, size = its_known, 0
+        if want.known is not known:
+            known, size = want.known, 0
             held = held_of(want, only, tokens)
         value: Any = MISS
         if data and held:
@@ -97,10 +96,10 @@ def sweep(
                 size = len(data)
                 length = size - HEAD_SIZE - len(held) - sealer.size
                 unpack = _layout(len(held), length, sealer.size).unpack if length >= 0 else _no_entry
-                rest = _COUNTS.pack(len(scopes), 0, max(0, length)) + held
+                rest = _COUNTS.pack(len(want.scopes), 0, max(0, length)) + held
             begins, codec, flags, bound, created, expires, cost_s, ends, payload, seal = unpack(data)
             if (
-                bound == digest
+                bound == want.address.digest
                 and ends == rest
                 and expires > now
                 and begins == _BEGINS

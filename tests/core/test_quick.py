@@ -22,7 +22,7 @@ from cache.core.sweeping import Swept, sweep
 from cache.core.verdicts import Found
 from cache.testing.clock import ManualClock
 from telemetry.recorder import Recorder
-from telemetry.vocabulary import BreakerState, Tier
+from telemetry.vocabulary import BreakerState, MissReason, Tier
 
 SERVER = b"8 bytes."
 RECORD = b"c" * TOKEN + b"f" * TOKEN + SERVER + b"birthday" + bytes(32)
@@ -192,3 +192,34 @@ def test_a_changed_byte_makes_no_hit_of_its_own(part: int, at_byte: int, by: int
     hit = glance(at, want, reply)
     if hit is not None:
         assert agree(hit, long_way(at, want, reply))
+
+
+def test_a_batch_asks_no_block_of_a_key_that_it_has_met() -> None:
+    """What became of a key whose entry was seen under the same record is known: it was written, and is gone."""
+    at = engine()
+    policy, shelf = at.policies["tool"], at.shelf("tool")
+    asked = [("read_file", {"path": path}) for path in ("a", "b")]
+    entries = [entry(at, want).pack(at.sealer) for want in shelf.want_all(asked)]
+    begun = RECORD[:48] + b"\xff" * 32
+
+    def look(*replies: list[Any]) -> tuple[list[int], list[Any]]:
+        """How many keys each command named, and what was found."""
+        looking, lengths = reading.look_over(at, policy, shelf.want_all(asked), at.reading()), []
+        step = next(looking)
+        try:
+            for reply in replies:
+                lengths.append(len(step.args) - 1)
+                step = looking.send(reply)
+        except StopIteration as end:
+            found = end.value.found
+            return lengths, [found[place].reason if place in found else None for place in range(2)]
+        raise AssertionError("it asks on")
+
+    whole = b"C" + RECORD[40:48] + bytes(64)
+    assert look([*entries, begun, TAG, whole, whole]) == ([6], [None, None])
+    assert look([*entries, begun, TAG]) == ([4], [None, None])
+    assert look([entries[0], None, begun, TAG]) == ([4], [None, MissReason.UNKNOWN])
+    # another record: whether the key was written since nobody knows, and its block is asked for
+    other = begun[:40] + b"reborn.." + begun[48:]
+    cold = b"C" + other[40:48] + bytes(64)
+    assert look([entries[0], None, other, TAG], [cold]) == ([4, 1], [None, MissReason.COLD])
