@@ -10,6 +10,7 @@ from cache.core.lookup import MISS, Lookup
 from cache.core.quick import count, glance
 from cache.core.reading import is_far, look, look_on, look_over, look_quickly
 from cache.core.steps import Call
+from cache.core.straight import Sent
 from cache.core.verdicts import Found
 from cache.errors import StoreError
 from telemetry.events import OperationEvent
@@ -40,22 +41,28 @@ def lookup(
         return _told(engine, event, found)
 
 
-def get(engine: Engine, category: str, key: Any, *, tags: Sequence[str] = ()) -> Operation[Any]:
-    """The value under one key, ``MISS`` where there is none."""
+def get(
+    engine: Engine, category: str, key: Any, *, tags: Sequence[str] = (), sent: Sent | None = None
+) -> Operation[Any]:
+    """The value under one key, ``MISS`` where there is none; ``sent``: the question went out already."""
     policy = engine.policies[category]
-    wanted = engine.want(policy, key, tags)
-    with engine.recorder.operation(policy.name, Op.GET, digest=wanted.short) as event:
+    wanted = engine.want(policy, key, tags) if sent is None else sent.wanted
+    began = sent.began if sent is not None else None
+    with engine.recorder.operation(policy.name, Op.GET, digest=wanted.short, began=began) as event:
         if not engine.enabled:
             event.looked(Outcome.BYPASS)
             return MISS
-        deadline = engine.reading()
+        deadline = engine.reading() if sent is None else sent.deadline
         try:
-            if not is_far(engine, policy):
+            if sent is not None:
+                reply = yield from sent.answer(engine.recorder.now())
+            elif is_far(engine, policy):
+                reply = yield Call(wanted.question, deadline, True)
+            else:
                 near = yield from look_quickly(engine, policy, wanted, deadline)
                 if isinstance(near, Found):
                     return _told(engine, event, near).value
                 return count(event, near, engine.clock.time())
-            reply = yield Call(wanted.question, deadline, True)
             now = engine.clock.time()
             hit = glance(engine, policy, wanted, reply, now)
             if hit is not None:
