@@ -29,7 +29,7 @@ from telemetry.vocabulary import Tier
 
 _BEGINS = PREFIX + bytes([ENTRY])
 _COUNTS = struct.Struct(">HHI")
-"""The end of an entry's head: how many scopes, how many files, the payload's length."""
+"""The end of an entry's head: how many tags, how many files, the payload's length."""
 
 
 @dataclass(slots=True)
@@ -96,7 +96,7 @@ def sweep(
                 size = len(data)
                 length = size - HEAD_SIZE - len(held) - sealer.size
                 unpack = _layout(len(held), length, sealer.size).unpack if length >= 0 else _no_entry
-                rest = _COUNTS.pack(len(want.scopes), 0, max(0, length)) + held
+                rest = _COUNTS.pack(len(want.scopes) - 1, 0, max(0, length)) + held
             begins, codec, flags, bound, created, expires, cost_s, ends, payload, seal = unpack(data)
             if (
                 bound == want.address.digest
@@ -125,7 +125,7 @@ def sweep(
 @lru_cache(maxsize=1024)
 def _layout(held: int, payload: int, seal: int) -> struct.Struct:
     """An entry without files, of which no own token is wanted; all lengths in bytes. A checksum is a number."""
-    return struct.Struct(f">4s16xBB32sddd{_COUNTS.size + held}s{payload}s{'I' if seal == _CHECKSUM else f'{seal}s'}")
+    return struct.Struct(f">4s16xBB32sddf{_COUNTS.size + held}s{payload}s{'I' if seal == _CHECKSUM else f'{seal}s'}")
 
 
 _CHECKSUM = 4
