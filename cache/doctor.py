@@ -29,7 +29,7 @@ PATIENCE_S = 2.0
 """Deadline of each question: a doctor may take longer than a cache."""
 
 RIGHTS = (
-    "+ping +info +time +get +mget +set +getrange +setrange +setbit +exists +del +unlink +pttl +pexpire +scan "
+    "+ping +info +time +get +mget +set +getrange +setrange +bitfield +exists +del +unlink +pttl +pexpire +scan "
     "+hset +hsetnx +hget +hgetall +hexists +hkeys +hdel +eval +evalsha"
 )
 """What a user of the store must be allowed, scripts and the fleet's figures included."""

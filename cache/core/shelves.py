@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from cache.core import keys, seen
+from cache.core import entry, keys, seen
 from cache.core.addresses import Address, Addresses
 from cache.core.generations import category_scope, tag_scope
 from cache.core.hiding import Hidden
@@ -20,8 +19,7 @@ REMEMBERED = 1024
 LONGEST = 512
 """Bytes of the longest key that is remembered, so that what is kept is bounded in bytes too."""
 
-_LENGTH = struct.Struct(">H")
-
+_NO_LABEL = (b"",)
 
 Judged = tuple[bytes, list[Any], bytes | None, bytes]
 """A category's record and the tokens of tags as Redis has them, the server that they were judged for, and the names and
@@ -33,13 +31,16 @@ class Known:
 
     Attributes:
         judged: in one piece, for another thread may put what it saw in its place.
+        lives: the tokens that a write named, as it named them, and until when their generations live at least, in
+            seconds since the epoch.
     """
 
-    __slots__ = ("judged",)
+    __slots__ = ("judged", "lives")
 
     def __init__(self) -> None:
         # no server is named None: nothing is taken for known before it was judged
         self.judged: Judged = (b"", [], None, b"")
+        self.lives: tuple[tuple[bytes, ...], float] = ((), 0.0)
 
 
 class Wanted(NamedTuple):
@@ -49,7 +50,7 @@ class Wanted(NamedTuple):
         address: where it lives.
         scopes: what can invalidate it: its category first, then its tags.
         question: the MGET that fetches all that a verdict on it needs: entry, category's record, block, tags.
-        labels: the scopes' names as an entry holds them.
+        labels: the tags' names as an entry holds them, after an empty one for the category.
         short: the address's digest, as spans carry it.
         known: what all keys under the same scopes share.
     """
@@ -69,6 +70,9 @@ class Shelf:
         namespace: of the cache; empty for none.
         policy: the category's.
         hidden: hides what its names would say; None leaves them readable.
+
+    Attributes:
+        blocks_until: until when each block of the seen-filter lives at least, seconds since the epoch.
     """
 
     __slots__ = (
@@ -76,11 +80,11 @@ class Shelf:
         "_hidden",
         "_known",
         "_known_tags",
-        "_label",
         "_namespace",
         "_remembered",
         "_scope_name",
         "_seen",
+        "blocks_until",
         "policy",
         "scope",
     )
@@ -88,9 +92,10 @@ class Shelf:
     def __init__(self, namespace: str, policy: Policy, hidden: Hidden | None = None) -> None:
         self.policy, self._namespace, self._hidden = policy, namespace, hidden
         self.scope = category_scope(policy.name)
-        self._scope_name, self._label = scope_name(namespace, self.scope), label(self.scope)
+        self._scope_name = scope_name(namespace, self.scope)
         self._addresses = Addresses(namespace, policy.name, policy.prefix, policy.suffix, hidden)
         self._seen = tuple(keys.seen_name(namespace, policy.name, block) for block in range(seen.BLOCKS))
+        self.blocks_until = [0.0] * seen.BLOCKS
         self._remembered: dict[Any, Wanted] = {}
         self._known, self._known_tags = Known(), dict[tuple[str, ...], Known]()
 
@@ -124,11 +129,11 @@ class Shelf:
         block = self._seen[seen.block_of(address.digest)]
         if not named:
             question: tuple[str, ...] = ("MGET", address.name, self._scope_name, block)
-            return Wanted(address, (self.scope,), question, (self._label,), address.short, self._known), size
+            return Wanted(address, (self.scope,), question, _NO_LABEL, address.short, self._known), size
         scopes = tuple(map(tag_scope, named if self._hidden is None else map(self._hidden.part, named)))
         names = (scope_name(self._namespace, scope) for scope in scopes)
         question = ("MGET", address.name, self._scope_name, block, *names)
-        labels = (self._label, *map(label, scopes))
+        labels = (*_NO_LABEL, *map(label, scopes))
         return Wanted(address, (self.scope, *scopes), question, labels, address.short, self._known_of(scopes)), size
 
     def _known_of(self, scopes: tuple[str, ...]) -> Known:
@@ -188,6 +193,5 @@ def scope_name(namespace: str, scope: str) -> str:
 
 @lru_cache(maxsize=4096)
 def label(scope: str) -> bytes:
-    """A scope's name as an entry holds it: its length, then its bytes."""
-    name = scope.encode()
-    return _LENGTH.pack(len(name)) + name
+    """A tag's name as an entry holds it, remembered."""
+    return entry.label(scope)

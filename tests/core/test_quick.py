@@ -125,7 +125,7 @@ CHANGES: dict[str, Callable[[Engine, Wanted, list[Any]], None]] = {
         0, entry(at, want, scopes=entry(at, want).scopes[:-1]).pack(at.sealer)
     ),
     "other order": lambda at, want, reply: reply.__setitem__(
-        0, entry(at, want, scopes=entry(at, want).scopes[::-1]).pack(at.sealer)
+        0, entry(at, want, scopes=[entry(at, want).scopes[i] for i in (0, 2, 1)]).pack(at.sealer)
     ),
     "other seal": lambda at, want, reply: reply.__setitem__(0, entry(at, want).pack(Sealer(b"x" * 32))),
     "no such codec": lambda at, want, reply: reply.__setitem__(0, entry(at, want, codec=9).pack(at.sealer)),
@@ -145,8 +145,8 @@ CHANGES: dict[str, Callable[[Engine, Wanted, list[Any]], None]] = {
 def test_nothing_else_is(what: str) -> None:
     """None of these is a plain hit; those that are hits all the same, the long way finds."""
     at = engine()
-    want = at.want(at.policies["tool"], ("read_file", {"path": "a"}))
-    reply = [entry(at, want).pack(at.sealer), RECORD, None, TAG]
+    want = at.want(at.policies["tool"], ("read_file", {"path": "a"}), ("one",))
+    reply = [entry(at, want).pack(at.sealer), RECORD, None, TAG, TAG]
     assert glance(at, want, reply) is not None
     CHANGES[what](at, want, reply)
     assert glance(at, want, reply) is None
