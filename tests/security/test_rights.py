@@ -115,7 +115,7 @@ MISSING: tuple[tuple[str, tuple[str, ...], dict[str, Any]], ...] = (
     ("SCAN", ("-scan",), {"pattern": 0}),
     ("UNLINK", ("-unlink",), {"pattern": 0}),
     ("EVAL", ("-eval", "-evalsha"), {"set": False, "delete": False, "tags": 0, "pattern": 0, "dry_run": 1}),
-    ("SETBIT", ("-setbit",), {"set": False}),
+    ("BITFIELD", ("-bitfield",), {"set": False}),
     ("MGET", ("-mget",), {"get": MISS}),
     ("INFO", ("-info",), {}),
 )
@@ -147,7 +147,7 @@ def test_a_missing_right_takes_one_feature_away(
         expected = expected | {"tags": 1} | differs
         if named == "SCAN":
             expected["dry_run"] = 0
-        if named == "SETBIT":
+        if named == "BITFIELD":
             # the script ends after the entry is there: whether it is deleted or absent is all the same
             del given["delete"], expected["delete"]
         assert given == expected
