@@ -116,7 +116,7 @@ MISSING: tuple[tuple[str, tuple[str, ...], dict[str, Any]], ...] = (
     ("UNLINK", ("-unlink",), {"pattern": 0}),
     ("EVAL", ("-eval", "-evalsha"), {"set": False, "delete": False, "tags": 0, "pattern": 0, "dry_run": 1}),
     ("BITFIELD", ("-bitfield",), {"set": False}),
-    ("MGET", ("-mget",), {"get": MISS}),
+    ("MGET", ("-mget",), {"get": MISS, "set": False, "delete": False}),
     ("INFO", ("-info",), {}),
 )
 """What the doctor names, the rights that are taken away, and what each operation then gives where it is another."""
