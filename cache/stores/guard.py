@@ -47,7 +47,10 @@ class Guard:
         permit = Permit.FREE if breaker.state is BreakerState.CLOSED else breaker.enter()
         if permit is Permit.REFUSED:
             raise StoreError(ErrorType.BREAKER_OPEN, sent_nothing=True)
-        return Exchange(deadline, permit, self._ceiling_s, began)
+        ceiling_s = self._ceiling_s
+        if permit is Permit.PROBE:
+            ceiling_s = min(ceiling_s, breaker.patience * deadline.seconds)
+        return Exchange(deadline, permit, ceiling_s, began)
 
     def answered(self, call: Exchange) -> None:
         """The server answered; slowly, perhaps."""

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from faults.truth import Truth
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from cache.testing import EmbeddedServer, RoundTripProxy
-from faults.truth import Truth
 
 
 @dataclass(slots=True)
@@ -43,7 +45,10 @@ class Place:
     def admin(self) -> redis.Redis:
         """A client over the Unix socket; a new one after the server has died."""
         if self._admin is None:
-            self._admin = redis.Redis(unix_socket_path=self.server.socket, socket_timeout=30)
+            # without retries, which would hide LOADING
+            self._admin = redis.Redis(
+                unix_socket_path=self.server.socket, socket_timeout=30, retry=Retry(NoBackoff(), 0)
+            )
         return self._admin
 
     @property
