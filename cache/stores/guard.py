@@ -88,6 +88,11 @@ def is_silent(call: Exchange) -> bool:
     )
 
 
+def others_are_suspect(call: Exchange, trouble: StoreError) -> bool:
+    """Whether idle connections may be dead too: the server, or whatever stands between, kept silent on this one."""
+    return trouble.silent or (trouble.kind is ErrorType.TIMEOUT and call.permit is Permit.PROBE and not call.heard)
+
+
 def may_repeat(call: Exchange, error: Exception, idempotent: bool) -> bool:
     """Whether a step may be sent once more: harmless to repeat, its connection broke once it was sent, time is left."""
     return idempotent and call.sent and call.left() > 0 and store_error(error).kind is ErrorType.REFUSED

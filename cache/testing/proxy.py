@@ -249,18 +249,6 @@ class _Link:
             self._client.write(bytes([byte]))
             await asyncio.sleep(self._proxy._weather.drip_s)
 
-    def slice(self, size: int) -> None:
-        """Let replies come in pieces of ``size`` bytes, each in a packet of its own."""
-        self._set(Weather(slice_to=size))
-
-    def duplicate(self) -> None:
-        """Send every burst of replies twice."""
-        self._set(Weather(twice=True))
-
-    def forget(self) -> None:
-        """Drop the state of every open connection, as a middlebox does: what is sent over it is lost without a word."""
-        self._call(self._forget_all)
-
     async def _in_pieces(self, data: bytes, size: int) -> None:
         for start in range(0, len(data), size):
             self._client.write(data[start : start + size])

@@ -11,11 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from cache import AsyncCache, Cache
 from faults.book import Book, now
 from faults.truth import KEYS, Truth
 from faults.watching import Holding, LoopWatch, Stopwatch, holding, settled
-
-from cache import AsyncCache, Cache
 from telemetry.recorder import Recorder
 from telemetry.vocabulary import BreakerState
 

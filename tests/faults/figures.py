@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-
 TIMES = ("burst_ms", "lag_ms", "p99_ms", "recovery_s")
 """Figures that a busy machine can spoil."""
 
@@ -75,7 +74,7 @@ class Limits:
         for part in fields(self):
             limit, value = getattr(self, part.name), getattr(figures, part.name)
             if limit is not None and part.name in TIMES:
-                limit *= slack
+                limit = limit * slack + (figures.more.get("50 calls before", 0.0) if part.name == "burst_ms" else 0.0)
             if limit is not None and value is not None and not value <= limit:
                 found.append(f"{part.name} {value:.4g} > {limit:g}")
         return found

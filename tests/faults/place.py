@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from faults.truth import Truth
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from cache.testing import EmbeddedServer, RoundTripProxy
+from faults.truth import Truth
 
 
 @dataclass(slots=True)

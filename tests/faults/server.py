@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import redis
+
+from cache import Cache
 from faults.callers import name_of
 from faults.figures import Limits
 from faults.place import Place, beside
 from faults.registry import Catalogue
 from faults.truth import KEYS
-
-from cache import Cache
 
 ROWS = Catalogue("Server answers")
 

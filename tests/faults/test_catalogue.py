@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from faults import catalogue
 from faults.registry import Fault, Row
 from faults.running import played
@@ -27,7 +28,9 @@ def test_a_fault_harms_nobody(row: Row, form: str, path: str) -> None:
     """No wrong value, no error, nothing slower than it may be, back in time, nothing leaked."""
     told = played(row, form, path, short=True)
 
-    assert told.reached == "", "needs Linux, the rights to make a network namespace, and apt-get install iptables iproute2"
+    assert told.reached == "", (
+        "needs Linux, the rights to make a network namespace, and apt-get install iptables iproute2"
+    )
     assert told.broken == (), told.figures.as_data()
     if isinstance(row, Fault):
         assert told.figures.calls > 0

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
+from starlette.middleware.base import BaseHTTPMiddleware
+
+from cache import AsyncCache
 from faults.book import now
 from faults.callers import Noting, name_of
 from faults.truth import SLOTS, Truth
 from faults.watching import LoopWatch, Stopwatch, holding
-from starlette.middleware.base import BaseHTTPMiddleware
-
-from cache import AsyncCache
 
 SHARED = Path(os.environ["FAULTS_SHARED"])
 
