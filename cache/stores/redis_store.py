@@ -111,7 +111,7 @@ class RedisStore:
         return reply
 
     def _look_elsewhere(self, call: Exchange, trouble: StoreError) -> None:
-        """Let idle connections go: a demoted primary's, so that its name is resolved again, and those that may be dead."""
+        """Let idle connections go: a demoted primary's, whose name is resolved again, and those that may be dead."""
         demoted = trouble.kind is ErrorType.READONLY and self._url.scheme != "unix"
         if demoted or others_are_suspect(call, trouble):
             self._path.let_idle_go()

@@ -1,4 +1,4 @@
-"""Callers of a cache under load: threads, tasks. Each notes in the book how its calls went; ``web`` has the third kind."""
+"""Callers of a cache under load, as threads and as tasks; ``web`` has the third kind. The book notes how calls went."""
 
 from __future__ import annotations
 
@@ -261,7 +261,7 @@ class Tasks:
 
     async def _pause(self) -> None:
         self._go.clear()
-        while self._under_way:
+        while self._under_way:  # noqa: ASYNC110
             await asyncio.sleep(PACE_S)
 
     def burst(self, count: int = BURST) -> Burst:
