@@ -16,6 +16,7 @@ from cache.core.explaining import Explanation
 from cache.core.generations import Fence
 from cache.core.lookup import MISS, Lookup
 from cache.core.policies import TTL
+from cache.core.straight import NOT_NOW, Sent, StraightHits
 from cache.core.writing import Terms
 from cache.decorator import Asked, KeyOf, TagsOf, is_async, key_maker, tags_maker
 from cache.errors import CacheKeyError
@@ -43,6 +44,7 @@ class Cache(Opened):
     def __init__(self, parts: wiring.Parts) -> None:
         super().__init__(parts)
         self._run = parts.runner.run
+        self._straight = StraightHits(parts.engine, parts.runner.store, Op.GET)
         self._async: AsyncCache | None = None
 
     def get(self, category: str, key: Any, *, tags: Sequence[str] = ()) -> Any:
@@ -62,6 +64,12 @@ class Cache(Opened):
         """
         if self._near.any and tags == () and (value := self._near.find(category, key)) is not MISS:
             return value
+        if tags == ():
+            found = self._straight.find(category, key)
+            if type(found) is Sent:
+                return self._run(lookups.get(self._engine, category, key, sent=found))
+            if found is not NOT_NOW:
+                return found
         return self._run(lookups.get(self._engine, category, key, tags=tags))
 
     def lookup(self, category: str, key: Any, *, tags: Sequence[str] = ()) -> Lookup:

@@ -78,6 +78,7 @@ def _work(worker: Worker, task: Serving) -> None:
     """One worker: telemetry, cache and API, made in its own process."""
     try:
         from cache.api import create_app
+        from cache.api.access import Access
         from cache.api.server import run_server
         from cache.async_layer import AsyncCache
         from cache.fleet import report
@@ -100,6 +101,7 @@ def _work(worker: Worker, task: Serving) -> None:
             token=settings.api_token.get_secret_value(),
             scrape=handle.scrape,
             fleet=report(settings),
+            access=Access.of(settings, task.listener.getsockname()[0]),
         )
         instrument_fastapi(app)
         run_server(app, task.listener, worker)

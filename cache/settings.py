@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
@@ -30,6 +30,10 @@ _EXAMPLES = {
     "CACHE_LOCAL_CATEGORIES": "embedding,static",
     "CACHE_LOCAL_MAX_BYTES": "67108864",
     "CACHE_API_TOKEN": "$(openssl rand -hex 32)",
+    "CACHE_API_HOSTS": "cache.example.org,.internal",
+    "CACHE_API_DOCS": "auto",
+    "CACHE_API_METRICS": "true",
+    "CACHE_API_RATE": "600",
 }
 
 _TTL_EXAMPLE = "3600"
@@ -64,6 +68,10 @@ class Settings(BaseSettings):
     namespace: str = Field("", validation_alias=_variable("CACHE_NAMESPACE"))
     signing_key: SecretStr = Field(SecretStr(""), validation_alias=_variable("CACHE_SIGNING_KEY"))
     api_token: SecretStr = Field(SecretStr(""), validation_alias=_variable("CACHE_API_TOKEN"))
+    api_hosts: str = Field("", validation_alias=_variable("CACHE_API_HOSTS"))
+    api_docs: Literal["auto", "true", "false"] = Field("auto", validation_alias=_variable("CACHE_API_DOCS"))
+    api_metrics: Literal["auto", "true", "false"] = Field("auto", validation_alias=_variable("CACHE_API_METRICS"))
+    api_rate: int = Field(600, ge=1, le=1_000_000, validation_alias=_variable("CACHE_API_RATE"))
     read_deadline: float = Field(0.05, gt=0, le=2, validation_alias=_variable("CACHE_READ_DEADLINE"))
     write_deadline: float = Field(0.1, gt=0, le=2, validation_alias=_variable("CACHE_WRITE_DEADLINE"))
     max_connections: int = Field(64, ge=1, le=4096, validation_alias=_variable("CACHE_MAX_CONNECTIONS"))
@@ -93,6 +101,14 @@ class Settings(BaseSettings):
         if text and not (text.isascii() and text.isprintable() and " " not in text and len(text) <= LONGEST_TOKEN):
             raise ValueError(f"a token is at most {LONGEST_TOKEN} ASCII characters without blanks")
         return value
+
+    @field_validator("api_hosts")
+    @classmethod
+    def _hosts(cls, value: str) -> str:
+        names = [name.strip().lower() for name in value.split(",") if name.strip()]
+        if not all(name == "*" or re.fullmatch(r"\.?[a-z0-9_\-]+(\.[a-z0-9_\-]+)*", name) for name in names):
+            raise ValueError("host names separated by commas, without scheme and port")
+        return ",".join(names)
 
     @field_validator("local_categories")
     @classmethod
@@ -141,6 +157,11 @@ class Settings(BaseSettings):
             raise SettingsError(_first_fault(error)) from None
         except CacheError as error:
             raise SettingsError(str(error)) from None
+
+    @property
+    def api_host_names(self) -> tuple[str, ...]:
+        """The host names that the API answers to beside those that nobody can rebind."""
+        return tuple(self.api_hosts.split(",")) if self.api_hosts else ()
 
     @property
     def locals(self) -> tuple[str, ...]:

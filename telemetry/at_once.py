@@ -1,73 +1,98 @@
-"""Hits that are answered in this process at once: recorded when they have ended, for nothing can happen inside them.
+"""Hits that are recorded when they have ended, for nothing could happen inside them.
 
-They need no current span and, unless somebody samples them, no event.
+Those of the local tier ask nobody; of those that Redis answers, a caller that blocks waits for one reply and does
+nothing else. They need no current span and, unless somebody samples them, no event.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import time_ns
+from typing import Any
 
-from telemetry import tally
+from telemetry import spans, tally
 from telemetry.accounts import Account
-from telemetry.buckets import Ids
+from telemetry.commands import CommandSpans
 from telemetry.current import KEY
 from telemetry.events import OperationEvent
 from telemetry.kit import Kit
-from telemetry.light import Undecided
-from telemetry.operations import OperationSpan
+from telemetry.light import LightSpan, Told, Undecided
 from telemetry.vocabulary import Outcome, Tier
 
 Served = tuple[float, float, float]
 """Of the entry that answered: its age, the seconds that it spared, the seconds left to live."""
 
-_LOOKUP = (Outcome.HIT, Tier.LOCAL, None)
+Command = tuple[CommandSpans, Sequence[Any], float, float]
+"""What was sent to Redis, who makes its span, when it went out and when its reply was here, by the recorder's clock."""
+
+_LOOKUPS = {tier: (Outcome.HIT, tier, None) for tier in Tier}
 
 
-def record_at_once(kit: Kit, account: Account, began: float, digest: bytes, entry: Served) -> bool:
-    """Record a hit; see ``Recorder.hit_at_once``."""
+class ServedSpan(LightSpan):
+    """The span of a hit that has ended."""
+
+    account: Account
+    digest: bytes
+    served: Served
+    tier: Tier
+
+    def event(self) -> OperationEvent:
+        """What happened."""
+        return _event(self.account, self.digest, self.served, self.tier)
+
+    def told(self) -> Told:
+        event, account = self.event(), self.account
+        attributes = spans.start_attributes(event, account.category.name) | spans.end_attributes(event)
+        return Told(account.span_name, attributes)
+
+
+def record_at_once(  # noqa: C901 (no calls in between: this is on the path of every hit)
+    kit: Kit, account: Account, began: float, digest: bytes, served: Served, command: Command | None = None
+) -> bool:
+    """Record a hit; see ``Recorder.hit_at_once`` and ``Recorder.hit_afterwards``."""
     if kit.pending:
         kit.settle()
-    if kit.instruments.recorded or not (kit.silent or kit.light.light):
+    light = kit.light
+    if kit.instruments.recorded or not (kit.silent or light.light):
         return False
-    duration_s = max(0.0, kit.monotonic() - began)
-    parent, made = None, None
+    now, ids = kit.monotonic(), None
+    duration_s = max(0.0, now - began)
+    tier = Tier.LOCAL if command is None else Tier.REDIS
     if not kit.silent:
         try:
-            parent = kit.light.variable.get().get(KEY)
-            made = kit.light.leaf(parent)
+            current = light.variable.get()
+            parent = current.get(KEY)
+            made = light.leaf(parent)
+            if type(made) is tuple:
+                ended_ns = time_ns()
+                span = ServedSpan(light, made, parent)
+                span.account, span.digest, span.served, span.tier = account, digest, served, tier
+                # no shorter than what an exemplar says of it
+                span.started_ns = started_ns = ended_ns - int(duration_s * 1e9) - 1
+                if command is not None:
+                    command[0].ended(command[1], current, span, started_ns, ended_ns - int((now - command[3]) * 1e9))
+                if not span.close(ended_ns):
+                    span.real().end(ended_ns)
+                ids = (ended_ns, made[0], made[1]) if kit.instruments.exemplars else None
+            elif command is not None:
+                command[0].ended(command[1], current, parent if made is None else made, 0, 0)
         except Undecided:
             return False
         except Exception:
             kit.ledger.drop()
-    runs = tally.running()
-    cell = account.cells.get(_LOOKUP)
-    if type(made) is not tuple and not runs and cell is not None:
-        kit.ledger.put_down(account, cell, (duration_s, entry[0], entry[1], None))
+    cell = account.cells.get(_LOOKUPS[tier])
+    if cell is not None and not tally.running():
+        kit.ledger.put_down(account, cell, (duration_s, served[0], served[1], ids))
         return True
-    event = OperationEvent(account.category.name, account.operation, digest[:8].hex())
-    event.looked(Outcome.HIT, tier=Tier.LOCAL, age_s=entry[0], cost_s=entry[1])
-    event.ttl_s = entry[2]
-    span = None
-    if isinstance(made, tuple):
-        span = OperationSpan(kit.light, made, parent)
-        span.account, span.event = account, event
-    _record(kit, account, event, duration_s, span)
-    for sums in runs:
+    event = _event(account, digest, served, tier)
+    kit.ledger.apply(event, duration_s, account, ids)
+    for sums in tally.running():
         sums.add(event)
     return True
 
 
-def _record(kit: Kit, account: Account, event: OperationEvent, duration_s: float, span: OperationSpan | None) -> None:
-    """Count an event, and hand its span on if it has one."""
-    ids: Ids | None = None
-    if span is not None:
-        ended_ns = time_ns()
-        if kit.instruments.exemplars:
-            ids = (ended_ns, *span.ids[:2])
-        try:
-            # no shorter than what an exemplar says of it
-            span.started_ns = ended_ns - int(duration_s * 1e9) - 1
-            span.close(ended_ns)
-        except Exception:
-            kit.ledger.drop()
-    kit.ledger.apply(event, duration_s, account, ids)
+def _event(account: Account, digest: bytes, served: Served, tier: Tier) -> OperationEvent:
+    event = OperationEvent(account.category.name, account.operation, digest[:8].hex())
+    event.looked(Outcome.HIT, tier=tier, age_s=served[0], cost_s=served[1])
+    event.ttl_s = served[2]
+    return event

@@ -16,6 +16,7 @@ from types import FunctionType
 from typing import Any, Protocol
 
 from opentelemetry import context
+from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from telemetry import quiet, redis_endings
@@ -59,6 +60,29 @@ class CommandSpans(Protocol):
 
         Returns:
             None when nothing is to be recorded.
+        """
+
+    def afterwards(self) -> bool:
+        """True when a command's span may be made after its reply: it will be a light one, or there is none."""
+
+    def ended(self, command: Sequence[Any], current: Context, above: Any, started_ns: int, ended_ns: int) -> None:
+        """Hand on the span of a command that was answered, while nothing ran that could look at it.
+
+        Args:
+            current: the context that it was sent in.
+            above: its parent, which is not current.
+            started_ns: nanoseconds since the epoch, as ``ended_ns``.
+        """
+
+    def tell(
+        self, command: Sequence[Any], sent_s: float, heard_s: float, error: BaseException | None, reply: Any
+    ) -> None:
+        """Make the span of a command that has ended, as a child of the current span.
+
+        Args:
+            sent_s: how many seconds ago it went out.
+            heard_s: how many seconds ago it ended.
+            error, reply: as ``CommandSpan.finish``.
         """
 
 
@@ -116,9 +140,42 @@ class _Spans:
             return None
         return self._around(entry, name, commands, pipeline)
 
+    def afterwards(self) -> bool:
+        methods, name = self._entries[0]
+        entry = methods[name]
+        if type(entry) is FunctionType:
+            return True
+        workshop = self._workshops[0]
+        return entry is self._seen[0] and workshop is not None and workshop.light
+
+    def ended(self, command: Sequence[Any], current: Context, above: Any, started_ns: int, ended_ns: int) -> None:
+        workshop = self._workshops[0]
+        methods, name = self._entries[0]
+        if workshop is None or type(methods[name]) is FunctionType or current.get(_FIRST) or current.get(_SECOND):
+            return
+        try:
+            ids = workshop.leaf(above)
+            if type(ids) is tuple:
+                span = self._light(workshop, ids, above, (command,), False)
+                span.started_ns = started_ns
+                if not span.close(ended_ns):
+                    span.real().end(ended_ns)
+        except Exception:
+            self._dropped()
+
+    def tell(
+        self, command: Sequence[Any], sent_s: float, heard_s: float, error: BaseException | None, reply: Any
+    ) -> None:
+        span = self.start((command,))
+        if isinstance(span, LightCommand):
+            span.started_ns -= int(sent_s * 1e9)
+            span.finish(error, reply, int(heard_s * 1e9))
+        elif span is not None:
+            span.finish(error, reply)
+
     def _light(
         self, workshop: Workshop, ids: Ids, parent: Any, commands: Sequence[Sequence[Any]], pipeline: bool
-    ) -> CommandSpan:
+    ) -> LightCommand:
         span = LightCommand(workshop, ids, parent, _CLIENT)
         span.begun, span.dropped = self._begun(commands, pipeline), self._dropped
         if pipeline:
@@ -187,15 +244,16 @@ class LightCommand(LightSpan):
         status = Status(StatusCode.ERROR, ending.error_type)
         return Told(begun.name, attributes, status, [("exception", {"exception.type": ending.exception})])
 
-    def finish(self, error: BaseException | None, reply: Any = None) -> None:
-        """End it; see ``CommandSpan``."""
+    def finish(self, error: BaseException | None, reply: Any = None, ago_ns: int = 0) -> None:
+        """End it; see ``CommandSpan``. ``ago_ns``: how long ago it ended, nanoseconds."""
         try:
             if error is not None or self.pipeline:
                 self.ending = redis_endings.ending(error, reply, pipeline=self.pipeline)
-            if not self.close(time_ns()):
+            ended_ns = time_ns() - ago_ns
+            if not self.close(ended_ns):
                 span = self.real()
                 if self.ending is not None:
                     self.ending.tell(span)
-                span.end()
+                span.end(ended_ns)
         except Exception:
             self.dropped()

@@ -40,11 +40,12 @@ class LightTracer(Tracer):
         kind: SpanKind = SpanKind.INTERNAL,
         attributes: Attributes = None,
         links: Sequence[Link] | None = (),
+        start_time: int | None = None,
         *rest: Any,
         **named: Any,
     ) -> Span:
         workshop = self.workshop
-        if workshop.light and not rest and not named:
+        if workshop.light and start_time is None and not rest and not named:
             parent = (workshop.variable.get() if context is None else context).get(KEY)
             try:
                 ids = workshop.ids(parent)
@@ -56,7 +57,7 @@ class LightTracer(Tracer):
                     span._told = Told(name, dict(attributes or {}))
                     return span
                 return cast("Span", parent) if ids is None else ids
-        return self.ordinary.start_span(name, context, kind, attributes, links, *rest, **named)
+        return self.ordinary.start_span(name, context, kind, attributes, links, start_time, *rest, **named)
 
     # an API tracer is a generator function there; who makes spans so, wants them real
     def start_as_current_span(self, name: str, *args: Any, **kwargs: Any) -> Any:

@@ -65,16 +65,16 @@ _UNTRACED = trace.INVALID_SPAN
 class OperationScope(SpanScope):
     """One operation: span, duration, numbers."""
 
-    __slots__ = ("_account", "_began", "_kit", "event")
+    __slots__ = ("_account", "_began", "_kit", "_since", "event")
 
-    def __init__(self, kit: Kit, event: OperationEvent) -> None:
+    def __init__(self, kit: Kit, event: OperationEvent, since: float | None = None) -> None:
         # not the class above's: this is on the path of every hit
         self._kit, self.event = kit, event
         ledger = kit.ledger
         self._account = ledger.accounts.get((event.category, event.operation)) or ledger.account(
             event.category, event.operation
         )
-        self._token = None
+        self._token, self._since = None, since
 
     def __enter__(self) -> OperationEvent:
         kit, event = self._kit, self.event
@@ -84,10 +84,18 @@ class OperationScope(SpanScope):
         if not kit.silent and not (kit.light.light and self._start_light(kit.light)):
             self._tracer, self._ledger = kit.tracer, kit.ledger
             account = self._account
-            self.start(account.span_name, spans.start_attributes(event, account.category.name))
+            self.start(account.span_name, spans.start_attributes(event, account.category.name), started_ns=self._past())
+        if self._since is not None:
+            self._began = self._since
+            return event
         # inside the span: what an exemplar calls slow, the span calls slow too, and its trace is kept
         self._began = kit.monotonic()
         return event
+
+    def _past(self) -> int | None:
+        """When it began, nanoseconds since the epoch; None when it begins now."""
+        # no later than what its duration says
+        return None if self._since is None else time_ns() - int((self._kit.monotonic() - self._since) * 1e9) - 1
 
     def _start_light(self, workshop: Workshop) -> bool:
         try:
@@ -100,6 +108,8 @@ class OperationScope(SpanScope):
             if isinstance(ids, tuple):
                 self.span = span = OperationSpan(workshop, ids, parent)
                 span.account, span.event = self._account, self.event
+                if self._since is not None:
+                    span.started_ns = self._past() or span.started_ns
                 attached = Context({**current, KEY: span})
             else:
                 attached = Context({**current, KEY: ids})

@@ -15,7 +15,7 @@ from opentelemetry.trace import NoOpTracer, SpanContext, Tracer, TracerProvider
 
 from telemetry import events, local, schema
 from telemetry.accounts import Account
-from telemetry.at_once import Served, record_at_once
+from telemetry.at_once import Command, Served, record_at_once
 from telemetry.events import OperationEvent
 from telemetry.instruments import Instruments
 from telemetry.kit import Kit
@@ -84,15 +84,22 @@ class Recorder:
         self.ledger.register_category(name, ttl_s)
 
     def operation(
-        self, category: str, operation: Operation, *, digest: str | None = None, batch_size: int | None = None
+        self,
+        category: str,
+        operation: Operation,
+        *,
+        digest: str | None = None,
+        batch_size: int | None = None,
+        began: float | None = None,
     ) -> OperationScope:
         """Record what happens inside the ``with``; gives the event to fill in.
 
         Args:
             digest: first 16 hex of the key's SHA-256, for the span only.
             batch_size: how many keys; None for a single one.
+            began: when it began, by the recorder's clock; None is now.
         """
-        return OperationScope(self._kit, OperationEvent(category, operation, digest, batch_size))
+        return OperationScope(self._kit, OperationEvent(category, operation, digest, batch_size), began)
 
     def hit_at_once(self, account: Account, began: float, digest: bytes, entry: Served) -> bool:
         """Record an operation that was answered in this process, without a step.
@@ -106,6 +113,18 @@ class Recorder:
             False when nothing was recorded, for it can only be recorded the ordinary way.
         """
         return record_at_once(self._kit, account, began, digest, entry)
+
+    def hit_afterwards(self, account: Account, digest: bytes, served: Served, command: Command) -> bool:
+        """Record an operation that one command answered, while nothing ran that could look at it.
+
+        Args:
+            account, digest, served: as ``hit_at_once``.
+            command: what was sent, and when.
+
+        Returns:
+            False when nothing was recorded, for it can only be recorded the ordinary way.
+        """
+        return record_at_once(self._kit, account, command[2], digest, served, command)
 
     def now(self) -> float:
         """The moment by the clock of durations, seconds."""

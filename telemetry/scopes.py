@@ -44,11 +44,12 @@ class SpanScope:
         attributes: Mapping[str, AttributeValue],
         cause: SpanContext | None = None,
         parent: Context | None = None,
+        started_ns: int | None = None,
     ) -> None:
-        """Start the span and make it current; ``parent`` None takes the current one's."""
+        """Start the span and make it current; ``parent`` None takes the current one's, ``started_ns`` None is now."""
         try:
             links = [Link(cause)] if cause is not None and cause.is_valid else None
-            self.span = self._tracer.start_span(name, parent, attributes=attributes, links=links)
+            self.span = self._tracer.start_span(name, parent, attributes=attributes, links=links, start_time=started_ns)
             self._attached = trace.set_span_in_context(self.span, parent)
             self._token = context.attach(self._attached)
         except Exception:

@@ -10,6 +10,9 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from cache.api import problems
+from cache.api.access import Access
+from cache.api.admin import Admin
+from cache.api.gate import Gate
 from cache.api.routes import cache_routes, probe_routes
 from cache.async_layer import AsyncCache
 from cache.fleet import Fleet
@@ -32,6 +35,7 @@ def create_app(
     token: str = "",
     scrape: Scrape = no_scrape,
     fleet: Fleet | None = None,
+    access: Access | None = None,
 ) -> FastAPI:
     """The API over a cache and a fleet, which it closes at its end.
 
@@ -41,7 +45,9 @@ def create_app(
         token: bearer token of ``/cache/invalidate`` and ``/cache/explain``; empty refuses both.
         scrape: gives the Prometheus exposition and its content type.
         fleet: gives the figures of all processes; None: this process reports to no fleet.
+        access: who may come in and what is shown; None: as on a loopback address.
     """
+    access = access or Access()
     fleet = fleet or Fleet(metrics.recorder.ledger, alone="it does not report to a fleet")
 
     @asynccontextmanager
@@ -57,10 +63,16 @@ def create_app(
         description=_ABOUT,
         lifespan=lifespan,
         redirect_slashes=False,
+        # its own pages load scripts from another host
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
     )
-    app.include_router(cache_routes(cache, metrics, fleet, token))
-    probe_routes(app, scrape)
+    admin = Admin(access.per_minute, access.clock)
+    app.include_router(cache_routes(cache, metrics, fleet, token, admin))
+    probe_routes(app, scrape, access)
     problems.install(app)
+    app.add_middleware(Gate, access=access)
     _document(app)
     return app
 

@@ -11,14 +11,22 @@ from cache.api.problems import ProblemError
 from cache.settings import LONGEST_TOKEN
 
 
-def token_guard(token: str) -> Callable[[Request], None]:
+def token_guard(token: str, refused: Callable[[Request, str], None]) -> Callable[[Request], None]:
     """A dependency that lets a request pass only with the token.
 
     Args:
         token: from the settings; empty closes the door (403).
+        refused: told each request that did not pass, and the code of its problem.
     """
 
     def guard(request: Request) -> None:
+        try:
+            check(request)
+        except ProblemError as problem:
+            refused(request, problem.code)
+            raise
+
+    def check(request: Request) -> None:
         if not token:
             raise ProblemError(403, "token_not_configured", "set CACHE_API_TOKEN to use this endpoint")
         given = request.headers.getlist("authorization")

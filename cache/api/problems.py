@@ -56,7 +56,7 @@ def install(app: FastAPI) -> None:
 
     async def on_problem(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, ProblemError)
-        return _answer(error.status, error.code, error.detail, error.headers)
+        return answer(error)
 
     async def on_http(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
@@ -93,6 +93,11 @@ def _code(error: Exception) -> str:
 def problem(status: int, code: str, detail: str) -> Problem:
     """A problem whose title is the status in words."""
     return Problem(type="about:blank", title=HTTPStatus(status).phrase, status=status, code=code, detail=detail)
+
+
+def answer(error: ProblemError) -> JSONResponse:
+    """The answer to a request that is refused."""
+    return _answer(error.status, error.code, error.detail, error.headers)
 
 
 def _answer(status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:

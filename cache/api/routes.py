@@ -5,8 +5,11 @@ import json
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 
+from cache.api import pages
+from cache.api.access import Access
+from cache.api.admin import Admin, digest
 from cache.api.auth import token_guard
 from cache.api.models import Alive, Explained, Health, Invalidated, Metrics
 from cache.api.problems import ProblemError, responses
@@ -25,10 +28,11 @@ def pattern_of(prefixes: list[str]) -> str:
     return rf"^(?:{'|'.join(prefixes)}):(?:\*|{_PART}\*?(?:{_PART}\*?){{0,4}})$"
 
 
-def cache_routes(cache: AsyncCache, metrics: CacheMetrics, fleet: Fleet, token: str) -> APIRouter:
+def cache_routes(cache: AsyncCache, metrics: CacheMetrics, fleet: Fleet, token: str, admin: Admin) -> APIRouter:
     """``/cache/*``."""
     router = APIRouter(prefix="/cache", tags=["cache"])
-    guarded = [Depends(token_guard(token)), Depends(each_parameter_once)]
+    guarded = [Depends(token_guard(token, admin.refused)), Depends(each_parameter_once)]
+    refusals = responses(401, 403, 422, 429)
     prefixes = sorted(cache.policies.prefixes)
     categories = sorted(cache.policies)
     of_all = Shared(fleet.summary)
@@ -50,8 +54,9 @@ def cache_routes(cache: AsyncCache, metrics: CacheMetrics, fleet: Fleet, token: 
             return JSONResponse(await of_all.ask())
         return JSONResponse(metrics.summary())
 
-    @router.post("/invalidate", response_model=Invalidated, dependencies=guarded, responses=responses(401, 403, 422))
+    @router.post("/invalidate", response_model=Invalidated, dependencies=guarded, responses=refusals)
     async def invalidate(
+        request: Request,
         pattern: Annotated[
             str,
             Query(
@@ -64,11 +69,17 @@ def cache_routes(cache: AsyncCache, metrics: CacheMetrics, fleet: Fleet, token: 
         dry_run: Annotated[bool, Query(description="Only count the keys.")] = False,
     ) -> dict[str, Any]:
         """Drop the keys that match, and make entries and writes in flight under them invalid."""
+        admin.admit()
         deleted = await cache.invalidate(pattern=pattern, trigger=Trigger.ADMIN, dry_run=dry_run)
-        return {"deleted": deleted, "pattern": pattern, "dry_run": dry_run, "complete": not cache.pending}
+        complete = not cache.pending
+        category = cache.policies.prefixes[pattern.partition(":")[0]]
+        facts = {"pattern": digest(pattern), "deleted": deleted, "dry_run": dry_run, "complete": complete}
+        admin.did(request, "invalidate", category, **facts)
+        return {"deleted": deleted, "pattern": pattern, "dry_run": dry_run, "complete": complete}
 
-    @router.get("/explain", response_model=Explained, dependencies=guarded, responses=responses(401, 403, 422))
+    @router.get("/explain", response_model=Explained, dependencies=guarded, responses=refusals)
     async def explain(
+        request: Request,
         category: Annotated[str, Query(max_length=32, json_schema_extra={"enum": categories})],
         key: Annotated[
             str,
@@ -83,7 +94,10 @@ def cache_routes(cache: AsyncCache, metrics: CacheMetrics, fleet: Fleet, token: 
         """Where a key is and why it would miss; counts no request."""
         if category not in cache.policies:
             raise ProblemError(422, "unknown_category", f"there are {', '.join(categories)}")
-        return (await cache.explain(category, read_key(key))).as_dict()
+        admin.admit()
+        told = await cache.explain(category, read_key(key))
+        admin.did(request, "explain", category, key=told.digest, outcome=told.outcome.value)
+        return told.as_dict()
 
     return router
 
@@ -109,8 +123,8 @@ def each_parameter_once(request: Request) -> None:
         raise ProblemError(422, "doubled_parameter", "give each parameter once")
 
 
-def probe_routes(app: FastAPI, scrape: Any) -> None:
-    """``/live``, ``/ready`` and ``/metrics``, which do not depend on the store."""
+def probe_routes(app: FastAPI, scrape: Any, access: Access) -> None:
+    """``/live``, ``/ready``, ``/metrics`` and the API's own document, which do not depend on the store."""
 
     @app.get("/live", response_model=Alive, tags=["probes"])
     async def live() -> dict[str, str]:
@@ -127,10 +141,25 @@ def probe_routes(app: FastAPI, scrape: Any) -> None:
         response_class=Response,
         tags=["probes"],
         responses={
-            200: {"description": "Prometheus exposition.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+            200: {"description": "Prometheus exposition.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+            **responses(403),
         },
     )
     async def prometheus() -> Response:
-        """The metrics for Prometheus."""
+        """The metrics for Prometheus; where ``CACHE_API_METRICS`` says so."""
+        if not access.metrics:
+            raise ProblemError(403, "metrics_closed", "set CACHE_API_METRICS=true to serve this beyond loopback")
         body, content_type = scrape()
         return Response(body, headers={"content-type": content_type})
+
+    def documented() -> None:
+        if not access.docs:
+            raise ProblemError(403, "docs_closed", "set CACHE_API_DOCS=true to serve this beyond loopback")
+
+    @app.get("/openapi.json", include_in_schema=False, dependencies=[Depends(documented)])
+    async def document() -> JSONResponse:
+        return JSONResponse(app.openapi())
+
+    @app.get("/docs", include_in_schema=False, dependencies=[Depends(documented)])
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(pages.page(app.openapi()))

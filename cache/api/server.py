@@ -8,7 +8,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from cache.api.protocol import ProblemProtocol
+from cache.api.protocol import MOST_HEAD, ProblemProtocol
 from cache.workers import Worker
 
 GRACE_S = 2
@@ -27,6 +27,9 @@ class WorkerServer(uvicorn.Server):
             log_config=None,
             access_log=False,
             server_header=False,
+            # what a header says of the other end is not believed: it goes into the audit's lines
+            proxy_headers=False,
+            h11_max_incomplete_event_size=MOST_HEAD,
             timeout_graceful_shutdown=GRACE_S,
         )
         super().__init__(config)

@@ -12,6 +12,7 @@ from cache.core.quick import count, count_all, glance
 from cache.core.reading import is_far, look, look_on, look_quickly
 from cache.core.shelves import Wanted
 from cache.core.steps import Call
+from cache.core.straight import Sent
 from cache.core.verdicts import Found
 from cache.errors import StoreError
 from telemetry.events import OperationEvent
@@ -42,17 +43,23 @@ def lookup(
         return _told(engine, event, found)
 
 
-def get(engine: Engine, category: str, key: Any, *, tags: Sequence[str] = ()) -> Operation[Any]:
-    """The value under one key, ``MISS`` where there is none."""
+def get(
+    engine: Engine, category: str, key: Any, *, tags: Sequence[str] = (), sent: Sent | None = None
+) -> Operation[Any]:
+    """The value under one key, ``MISS`` where there is none; ``sent``: the question went out already."""
     policy = engine.policies[category]
-    wanted = engine.want(policy, key, tags)
-    with engine.recorder.operation(policy.name, Op.GET, digest=wanted.short) as event:
-        if not engine.enabled or not is_far(engine, policy):
+    wanted = engine.want(policy, key, tags) if sent is None else sent.wanted
+    began = sent.began if sent is not None else None
+    with engine.recorder.operation(policy.name, Op.GET, digest=wanted.short, began=began) as event:
+        if sent is None and (not engine.enabled or not is_far(engine, policy)):
             (value,) = yield from _values(engine, policy, [wanted], event)
             return value
-        deadline = engine.reading()
+        deadline = engine.reading() if sent is None else sent.deadline
         try:
-            reply = yield Call(wanted.question, deadline, True)
+            if sent is None:
+                reply = yield Call(wanted.question, deadline, True)
+            else:
+                reply = yield from sent.answer(engine.recorder.now())
             now = engine.clock.time()
             hit = glance(engine, policy, wanted, reply, now)
             if hit is not None:

@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from cache.core.steps import StoreStep
+from cache.core.straight import Line
 from telemetry.vocabulary import BreakerState
 
 
 class Store(Protocol):
     """A connection to Redis or Valkey that blocks."""
+
+    @property
+    def straight(self) -> Line | None:
+        """What asks without a step; None where every step takes the ordinary way."""
+        ...
 
     def execute(self, step: StoreStep) -> Any:
         """Carry out one step.

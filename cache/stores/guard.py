@@ -23,15 +23,18 @@ class Guard:
 
     Args:
         ceiling_s: longest wait of any call, in seconds.
+
+    Attributes:
+        breaker: the store's.
     """
 
     def __init__(self, breaker: Breaker, ceiling_s: float) -> None:
-        self._breaker, self._ceiling_s = breaker, ceiling_s
+        self.breaker, self._ceiling_s = breaker, ceiling_s
 
     @property
     def state(self) -> BreakerState:
         """State of the breaker."""
-        return self._breaker.state
+        return self.breaker.state
 
     def admit(self, deadline: Deadline) -> Exchange:
         """Let a call begin.
@@ -43,7 +46,7 @@ class Guard:
         began = deadline.at - deadline.now()
         if began <= 0:
             raise StoreError(ErrorType.TIMEOUT, "the deadline had passed", sent_nothing=True)
-        breaker = self._breaker
+        breaker = self.breaker
         permit = Permit.FREE if breaker.state is BreakerState.CLOSED else breaker.enter()
         if permit is Permit.REFUSED:
             raise StoreError(ErrorType.BREAKER_OPEN, sent_nothing=True)
@@ -56,26 +59,26 @@ class Guard:
         """The server answered; slowly, perhaps."""
         deadline = call.deadline
         if call.began - deadline.at + deadline.now() > SLOW * deadline.seconds:
-            self._breaker.failed(call.permit)
+            self.breaker.failed(call.permit)
         elif call.permit is not Permit.FREE:
-            self._breaker.succeeded(call.permit)
+            self.breaker.succeeded(call.permit)
 
     def failed(self, call: Exchange, error: Exception) -> StoreError:
         """Tell the breaker how a call failed; the error to raise."""
         trouble = store_error(error, sent_nothing=not call.sent, silent=is_silent(call))
         if call.bystander:
-            self._breaker.abandoned(call.permit)
+            self.breaker.abandoned(call.permit)
         elif trouble.kind in COUNTED:
-            self._breaker.failed(call.permit, silent=trouble.silent)
+            self.breaker.failed(call.permit, silent=trouble.silent)
         elif trouble.kind is ErrorType.POOL_EXHAUSTED or not call.heard:
-            self._breaker.abandoned(call.permit)
+            self.breaker.abandoned(call.permit)
         else:
-            self._breaker.succeeded(call.permit)
+            self.breaker.succeeded(call.permit)
         return trouble
 
     def abandoned(self, call: Exchange) -> None:
         """The call was cancelled or interrupted: it says nothing about the server."""
-        self._breaker.abandoned(call.permit)
+        self.breaker.abandoned(call.permit)
 
 
 def is_silent(call: Exchange) -> bool:

@@ -1,7 +1,6 @@
 """One connection that is held open: redis-py makes and greets it, the way of a command through it is ours.
 
-The socket does not block: each wait is a poll for what is left of the call's deadline, however slowly the
-server's bytes drip. Whatever goes wrong, the connection is closed, so that no late reply meets another caller.
+Whatever goes wrong, the connection is closed, so that no late reply meets another caller.
 """
 
 from __future__ import annotations
@@ -9,56 +8,32 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import ssl
 import time
 from collections.abc import Callable
-from types import NoneType
 from typing import Any
 
-import hiredis
 import redis
-from redis._parsers.hiredis import NOT_ENOUGH_DATA
 from redis.observability.attributes import ConnectionState, get_pool_name
 from redis.observability.recorder import record_connection_count, record_connection_create_time
 
 from cache.stores.exchange import Exchange
-from cache.stores.packing import Packed
-from cache.stores.sizes import ANNOUNCING, LONGEST_HEADER, MAX_ELEMENTS, check_announced
-
-_WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-_CLOSED = "Connection closed by server."
-_Push = hiredis.PushNotification
-_UNSUSPICIOUS = (bytes, NoneType, int)
+from cache.stores.talking import Talking
 
 
-class Held:
+class Held(Talking):
     """A place for one connection; used by one caller at a time.
 
     Args:
         pool: redis-py's: which connections, and the name that its metrics are told.
         max_reply_bytes: longer replies to one request close the connection.
-
-    Attributes:
-        is_open: there is a connection.
-        busy: a request is under way, or its replies are not all read.
     """
 
-    __slots__ = (
-        "__weakref__", "_buffer", "_connection", "_counted", "_max_reply", "_poll", "_pool", "_reader", "_received",
-        "_short", "_sock", "busy", "is_open",
-    )  # fmt: skip
+    __slots__ = ("__weakref__", "_connection", "_counted", "_pool")
 
     def __init__(self, pool: redis.ConnectionPool, max_reply_bytes: int) -> None:
-        self._pool, self._max_reply = pool, max_reply_bytes
-        # a header that ends within so many bytes announces less than is allowed
-        self._short = len(str(min(MAX_ELEMENTS, max_reply_bytes))) + 1
+        super().__init__(max_reply_bytes)
+        self._pool, self._counted = pool, 0
         self._connection: Any = None
-        self._sock: Any = None
-        self._reader: Any = None
-        self._buffer = bytearray()
-        self._poll: Callable[[float], Any] = _never
-        self._received = self._counted = 0
-        self.is_open = self.busy = False
 
     def __del__(self) -> None:
         self.close()
@@ -119,149 +94,6 @@ class Held:
             with contextlib.suppress(OSError):
                 sock.shutdown(2)
 
-    def ask(self, call: Exchange, request: Packed) -> Any:
-        """Send one command; its reply.
-
-        Raises:
-            redis.RedisError: no reply, or a refusal; the connection is ``busy`` then, unless it is in order.
-        """
-        self.busy = call.sent = True
-        reader = self._reader
-        try:
-            self._send(call, request)
-            self._receive(call)
-            reply = reader.gets()
-            while reply is NOT_ENOUGH_DATA or type(reply) is _Push:
-                if reply is NOT_ENOUGH_DATA:
-                    self._receive(call)
-                reply = reader.gets()
-        except OSError as error:
-            raise _as_of_redis(error) from None
-        if type(reply) not in _UNSUSPICIOUS:
-            _raise_if_lost(reply)
-        self.busy = reader.has_data() and not self._only_news()
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
-
-    def ask_all(self, call: Exchange, request: Packed, count: int) -> list[Any]:
-        """Send commands in one request; their replies in order, refusals as exceptions in their places.
-
-        Raises:
-            redis.RedisError: not all replies came.
-        """
-        self.busy = call.sent = True
-        replies: list[Any] = []
-        try:
-            self._send(call, request)
-            while len(replies) < count:
-                reply = self._reader.gets()
-                if reply is NOT_ENOUGH_DATA:
-                    self._receive(call)
-                elif type(reply) is not _Push:
-                    _raise_if_lost(reply)
-                    replies.append(reply)
-        except OSError as error:
-            raise _as_of_redis(error) from None
-        self.busy = self._reader.has_data() and not self._only_news()
-        return replies
-
-    def _send(self, call: Exchange, request: Packed) -> None:
-        self._received = 0
-        if isinstance(request, list):
-            for part in request:
-                self._send_part(call, part)
-            return
-        try:
-            sent = self._sock.send(request)
-        except _WOULD_BLOCK:
-            sent = 0
-        if sent < len(request):
-            self._send_part(call, memoryview(request)[sent:])
-
-    def _send_part(self, call: Exchange, part: bytes | memoryview) -> None:
-        """Send all of it, waiting while the server does not take it."""
-        rest, room = memoryview(part), select.poll()
-        while rest:
-            wanted = select.POLLOUT
-            try:
-                rest = rest[self._sock.send(rest) :]
-                continue
-            except ssl.SSLWantReadError:
-                wanted = select.POLLIN
-            except _WOULD_BLOCK:
-                pass
-            room.register(self._sock, wanted)
-            if not room.poll(1000 * call.socket_timeout()):
-                raise TimeoutError
-
-    def _receive(self, call: Exchange) -> None:
-        """Feed the parser what comes next."""
-        # as _recv, without another call: this is on the way of every reply
-        left, count = call.left(), 0
-        if left <= 0 or not self._poll(1000 * left):
-            raise TimeoutError
-        try:
-            count = self._sock.recv_into(self._buffer)
-        except _WOULD_BLOCK:
-            count = self._recv(call, self._buffer)
-        if not count:
-            raise redis.ConnectionError(_CLOSED)
-        call.heard = True
-        if not self._received and not 0 < self._buffer.find(b"\r", 1, self._short) < count:
-            count = self._check_header(call, count)
-        self._received += count
-        if self._received > self._max_reply:
-            raise redis.InvalidResponse("a reply is too large")
-        self._reader.feed(self._buffer, 0, count)
-
-    def _recv(self, call: Exchange, buffer: bytearray | memoryview) -> int:
-        while True:
-            left = call.left()
-            if left <= 0 or not self._poll(1000 * left):
-                raise TimeoutError
-            try:
-                count: int = self._sock.recv_into(buffer)
-            except _WOULD_BLOCK:
-                continue
-            if not count:
-                raise redis.ConnectionError(_CLOSED)
-            call.heard = True
-            return count
-
-    def _check_header(self, call: Exchange, count: int) -> int:
-        """Look at a long first header before the parser makes room for what it announces; bytes in the buffer."""
-        while self._buffer[0] in ANNOUNCING and count < LONGEST_HEADER and self._buffer.find(b"\r", 0, count) < 0:
-            count += self._recv(call, memoryview(self._buffer)[count:])
-        check_announced(bytes(self._buffer[: min(count, LONGEST_HEADER)]), self._max_reply)
-        return count
-
-    def _only_news_came(self) -> bool:
-        """What came while nobody asked are messages that the server pushes, and the connection is in order."""
-        try:
-            count = self._sock.recv_into(self._buffer)
-        except _WOULD_BLOCK:
-            # TLS talks among itself
-            return True
-        except OSError:
-            return False
-        self._reader.feed(self._buffer, 0, count)
-        return bool(count) and self._only_news() and not self._poll(0)
-
-    def _only_news(self) -> bool:
-        """Skip pushed messages; whether nothing else is there."""
-        try:
-            reply = self._reader.gets()
-            while type(reply) is _Push:
-                reply = self._reader.gets()
-        except redis.RedisError:
-            return False
-        return reply is NOT_ENOUGH_DATA and not self._reader.has_data()
-
-
-def _never(_: float) -> Any:
-    return ()
-
 
 def _poll(sock: Any) -> Callable[[float], Any]:
     """Waits for bytes of a socket, so many milliseconds."""
@@ -270,18 +102,3 @@ def _poll(sock: Any) -> Callable[[float], Any]:
     if not hasattr(sock, "pending"):
         return poller.poll
     return lambda ms: sock.pending() or poller.poll(ms)
-
-
-def _raise_if_lost(reply: Any) -> None:
-    """Source: redis-py 8.1, ``_HiredisParser.read_response``: such an error ends the connection."""
-    if type(reply) is list:
-        reply = reply[0] if reply else None
-    if isinstance(reply, redis.ConnectionError):
-        raise reply
-
-
-def _as_of_redis(error: OSError) -> redis.RedisError:
-    """The error that redis-py makes of the system's."""
-    if isinstance(error, TimeoutError):
-        return redis.TimeoutError("Timeout reading from socket")
-    return redis.ConnectionError(f"Error while reading from socket: {error.args}")

@@ -32,7 +32,7 @@ class HeldPath:
     """
 
     def __init__(self, rack: Rack, known: KnownScripts, spans: CommandSpans) -> None:
-        self._rack, self._known, self._spans = rack, known, spans
+        self._rack, self._known, self.spans = rack, known, spans
 
     def carry_out(self, step: StoreStep, call: Exchange) -> Any:
         """Wait for a place, within the deadline, then send."""
@@ -68,7 +68,7 @@ class HeldPath:
         return self._script(held, call, step)
 
     def _command(self, held: Held, call: Exchange, args: tuple[Arg, ...]) -> Any:
-        span = self._spans.start((args,))
+        span = self.spans.start((args,))
         ready = False
         try:
             held.make_ready(call)
@@ -76,7 +76,7 @@ class HeldPath:
             reply = held.ask(call, pack(args) if args[0] in READS else pack_in_parts((args,)))
         except BaseException as error:
             if ready and isinstance(error, Exception):
-                self._note(error)
+                self.note(error)
             if span is not None:
                 span.finish(error)
             raise
@@ -85,7 +85,7 @@ class HeldPath:
         return reply
 
     def _batch(self, held: Held, call: Exchange, commands: tuple[tuple[Arg, ...], ...]) -> list[Any]:
-        span = self._spans.start(commands, pipeline=True)
+        span = self.spans.start(commands, pipeline=True)
         try:
             replies = self._ask_all(held, call, commands)
         except BaseException as error:
@@ -103,7 +103,7 @@ class HeldPath:
         try:
             return held.ask_all(call, pack_in_parts(commands), len(commands))
         except Exception as error:
-            self._note(error)
+            self.note(error)
             raise
 
     def _script(self, held: Held, call: Exchange, step: RunScript) -> Any:
@@ -117,7 +117,7 @@ class HeldPath:
         self._known.learn(script)
         return reply
 
-    def _note(self, error: Exception) -> None:
+    def note(self, error: Exception) -> None:
         """Count it among redis-py's own errors. Source: redis-py 8.1, ``Redis._execute_command``."""
         host, port = self._rack.address
         record_error_count(host, port, host, port, error, 0, False)

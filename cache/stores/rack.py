@@ -43,15 +43,17 @@ class Rack:
     Attributes:
         address: host and port, None for a Unix socket.
         closed: connections are given up as they come back.
+        free: the places that nobody has; the last one was used last.
+        waiting: those who wait for one.
     """
 
     def __init__(self, pool: redis.ConnectionPool, count: int, max_reply_bytes: int) -> None:
         self._pool, self._count, self._max_reply = pool, count, max_reply_bytes
-        self._free: deque[Held] = deque(Held(pool, max_reply_bytes) for _ in range(count))
+        self.free: deque[Held] = deque(Held(pool, max_reply_bytes) for _ in range(count))
         # an interrupt between two instructions may lose a place; a callback without Python code cannot be interrupted
         self._lost: deque[object] = deque()
-        self._all = [weakref.ref(place, self._lost.append) for place in self._free]
-        self._waiting: deque[_Turn] = deque()
+        self._all = [weakref.ref(place, self._lost.append) for place in self.free]
+        self.waiting: deque[_Turn] = deque()
         self._lock = threading.Lock()
         self.address = pool.connection_kwargs.get("host"), pool.connection_kwargs.get("port")
         self.closed = False
@@ -63,9 +65,9 @@ class Rack:
         Raises:
             StoreError: there was none within the call's deadline.
         """
-        if not self._waiting:
+        if not self.waiting:
             try:
-                return self._free.pop()
+                return self.free.pop()
             except IndexError:
                 pass
         place = self._wait(call.left())
@@ -78,16 +80,20 @@ class Rack:
         """Let the next one have it, without its connection unless that is in order."""
         if place.busy or self.closed:
             place.close()
-        (self._free.append if place.is_open else self._free.appendleft)(place)
-        if self._waiting:
-            with self._lock:
-                self._call_next()
+        (self.free.append if place.is_open else self.free.appendleft)(place)
+        if self.waiting:
+            self.call_next()
+
+    def call_next(self) -> None:
+        """Hand free places to those who wait longest."""
+        with self._lock:
+            self._call_next()
 
     def _wait(self, seconds: float) -> Held | None:
         turn = _Turn()
         with self._lock:
             self._replace_lost()
-            self._waiting.append(turn)
+            self.waiting.append(turn)
             # a place may have come back since
             self._call_next()
         try:
@@ -106,25 +112,25 @@ class Rack:
             place = Held(self._pool, self._max_reply)
             self._all = [known for known in self._all if known() is not None]
             self._all.append(weakref.ref(place, self._lost.append))
-            self._free.appendleft(place)
+            self.free.appendleft(place)
             self._lost.popleft()
 
     def _call_next(self) -> None:
         """Hand free places to those who wait longest; the lock is held."""
-        while self._waiting and self._free:
-            turn = self._waiting.popleft()
-            turn.place = self._free.pop()
+        while self.waiting and self.free:
+            turn = self.waiting.popleft()
+            turn.place = self.free.pop()
             turn.called.release()
 
     def _gave_up(self, turn: _Turn) -> None:
         """Leave the queue, unless a place was handed over."""
         with self._lock:
-            if turn.place is None and turn in self._waiting:
-                self._waiting.remove(turn)
+            if turn.place is None and turn in self.waiting:
+                self.waiting.remove(turn)
 
     def idle(self) -> int:
         """How many connections nobody uses."""
-        return sum(place.is_open for place in list(self._free))
+        return sum(place.is_open for place in list(self.free))
 
     def in_use(self) -> int:
         """How many connections serve a call."""
@@ -134,7 +140,7 @@ class Rack:
         """Close the connections that nobody uses."""
         for _ in range(self._count):
             try:
-                place = self._free.pop()
+                place = self.free.pop()
             except IndexError:
                 return
             was_open = place.is_open

@@ -22,6 +22,7 @@ from cache.stores.options import StoreOptions
 from cache.stores.path import Path
 from cache.stores.plain_path import PlainPath
 from cache.stores.rack import Rack
+from cache.stores.straight import Straight
 from cache.stores.urls import StoreURL
 from telemetry.commands import CommandSpans
 from telemetry.vocabulary import BreakerState, ErrorType
@@ -36,6 +37,9 @@ class RedisStore:
         breaker: guards it.
         clock: of the time that ``close`` may take.
         spans: makes the spans of commands that do not go through redis-py's client.
+
+    Attributes:
+        straight: asks without a step; None where there is no held connection.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class RedisStore:
         self._lock = threading.Lock()
         self._public: redis.Redis | None = None
         self._closed = False
+        self.straight: Straight | None = None
         self._path = self._new_path()
         in_forked_child(self._begin_anew)
 
@@ -59,7 +64,9 @@ class RedisStore:
         )
         if self._options.fast_path and hasattr(select, "poll"):
             rack = Rack(client.connection_pool, count, self._options.max_reply_bytes)
-            return HeldPath(rack, self._known, self._spans)
+            path = HeldPath(rack, self._known, self._spans)
+            self.straight = Straight(rack, path, self._guard, self._clock, self._look_elsewhere)
+            return path
         return PlainPath(client, self._known, count)
 
     def _begin_anew(self) -> None:

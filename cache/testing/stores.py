@@ -82,6 +82,8 @@ class FailingStore(_Faults):
         store: does the work when nothing is to fail.
     """
 
+    straight = None
+
     def __init__(self, store: Store) -> None:
         super().__init__()
         self.inner = store

@@ -185,14 +185,14 @@ def test_wrong_methods_and_paths_are_problems(api: httpx.Client) -> None:
 def test_nobody_is_sent_to_another_host(api: httpx.Client) -> None:
     """A slash too many is not found, rather than a redirect to the host that the request names."""
     for path in ("/cache/health/", "/live%2f"):
-        problem(api.get(path, headers={"Host": "evil.example"}), 404, "not_found")
+        problem(api.get(path, headers={"Host": "evil"}), 404, "not_found")
 
 
 def test_a_large_body_is_not_read(api: httpx.Client) -> None:
     """A body that nobody asked for does no harm."""
     answer = api.post("/cache/invalidate", params={"pattern": "context:x"}, headers=AUTH, content=b"x" * (8 << 20))
 
-    assert answer.status_code in (200, 413)
+    problem(answer, 413, "body_too_large")
 
 
 def test_probes_do_not_depend_on_the_store(orphan: httpx.Client) -> None:
@@ -249,7 +249,6 @@ NO_HTTP = (
     b"\x00\xff\r\n\r\n",
     b"GET /live HTTP/1.1\r\n\r\n",
     b"GET /live HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a\x00b\r\n\r\n",
-    b"GET /live HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + b"a" * (1 << 16),
     b"POST /live HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
     b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
 )
@@ -257,8 +256,13 @@ NO_HTTP = (
 
 @pytest.mark.parametrize("data", NO_HTTP, ids=range(len(NO_HTTP)))
 def test_what_is_no_http_is_a_problem_too(data: bytes, api: httpx.Client) -> None:
-    """Garbage, no host, NUL, a head without end, a negative length: the server itself answers in the one language."""
+    """Garbage, no host, NUL, a negative length, a path of other bytes: the server answers in the one language."""
     problem(answer_to(api, data), 400, "bad_request")
+
+
+def test_a_head_without_end_is_a_problem(api: httpx.Client) -> None:
+    """A head beyond the bound is refused as such, whether it would have ended or not."""
+    problem(answer_to(api, b"GET /live HTTP/1.1\r\nHost: x\r\nX: " + b"a" * (1 << 16)), 431, "head_too_large")
 
 
 def test_a_body_that_goes_wrong_after_the_answer_ends_the_connection() -> None:
@@ -269,7 +273,7 @@ def test_a_body_that_goes_wrong_after_the_answer_ends_the_connection() -> None:
             raw.sendall(head)
             with HTTPResponse(raw) as found:
                 found.begin()
-                assert found.status == 403
+                assert found.status == 411
                 found.read()
                 raw.sendall(b"no chunk\r\n")
                 assert raw.recv(1) == b""

@@ -413,7 +413,7 @@ def test_a_place_that_is_lost_comes_back(server):
     """An interrupt between two instructions may lose a caller's place: it is put back, its connection closed."""
     store = _open(server.url, max_connections=1)
     _call(store, "PING")
-    place = store._path._rack._free.pop()
+    place = store._path._rack.free.pop()
     assert place.is_open
 
     del place

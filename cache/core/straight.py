@@ -1,0 +1,156 @@
+"""Hits that Redis answers at once: the question goes out first, and what is recorded is recorded afterwards.
+
+``operation -> step -> runner`` is the way of everything. A caller that blocks cannot do anything while it waits for one
+reply, so that neither its span nor its account is needed before: a plain hit is recorded when it has ended, by one
+call. Whatever else the reply shows goes on the ordinary way, as an operation that began when the question went out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from cache.clock import Deadline
+from cache.core.engine import Engine
+from cache.core.quick import glance
+from cache.core.shelves import Shelf, Wanted
+from cache.core.steps import Call, Step
+from cache.errors import StoreError
+from telemetry.accounts import Account
+from telemetry.commands import CommandSpans
+from telemetry.vocabulary import Operation, Tier
+
+NOT_NOW: Any = object()
+"""Nothing was asked: the ordinary way has to be taken."""
+
+
+@dataclass(slots=True)
+class Failed:
+    """A question without an answer.
+
+    Args:
+        error: as the driver raised it.
+        trouble: what it means; None where it may be asked once more, or where the caller was interrupted.
+        deadline: of the whole operation.
+    """
+
+    error: BaseException
+    trouble: StoreError | None
+    deadline: Deadline
+
+
+class Line(Protocol):
+    """Asks the store without an operation around it."""
+
+    spans: CommandSpans
+    """Makes the span of its command, afterwards."""
+
+    def ask(self, question: tuple[str, ...], seconds: float) -> Any:
+        """Ask for a list within so many seconds: the list, ``NOT_NOW``, or ``Failed``."""
+        ...
+
+
+class Lines(Protocol):
+    """Where a line is to be had."""
+
+    @property
+    def straight(self) -> Line | None:
+        """The one there is now; None where every step takes the ordinary way."""
+        ...
+
+
+@dataclass(slots=True)
+class Sent:
+    """A question that was asked, on its way into an operation.
+
+    Args:
+        reply: a list, or ``Failed``.
+        deadline: of the whole operation.
+        began: when it went out, and ``heard`` when the reply was here, by the recorder's clock.
+    """
+
+    wanted: Wanted
+    reply: Any
+    line: Line
+    deadline: Deadline
+    began: float
+    heard: float
+
+    def answer(self, now: float) -> Generator[Step, Any, Any]:
+        """The reply, inside of the operation; asked once more where that is harmless.
+
+        Args:
+            now: by the recorder's clock.
+
+        Raises:
+            StoreError: there is none.
+        """
+        reply, failed = self.reply, None
+        if isinstance(reply, Failed):
+            reply, failed = None, reply
+        error = failed.error if failed is not None else None
+        self.line.spans.tell(self.wanted.question, now - self.began, now - self.heard, error, reply)
+        if failed is None:
+            return reply
+        if failed.trouble is not None:
+            raise failed.trouble
+        if not isinstance(failed.error, Exception):
+            raise failed.error
+        return (yield Call(self.wanted.question, self.deadline, False))
+
+
+class StraightHits:
+    """Answers one operation's hits from Redis.
+
+    Args:
+        engine: of the cache.
+        lines: the store's.
+        operation: what the hits are counted as.
+    """
+
+    __slots__ = ("_engine", "_lines", "_now", "_places", "_record", "_seconds", "_wall")
+
+    def __init__(self, engine: Engine, lines: Lines, operation: Operation) -> None:
+        self._engine, self._lines, recorder = engine, lines, engine.recorder
+        # what is kept in the process is looked for there; what is made anew ahead of its end needs the operation
+        self._places: dict[str, tuple[Shelf, Account]] = {
+            name: (shelf, recorder.ledger.account(name, operation))
+            for name, shelf in engine.shelves.items()
+            if engine.enabled and shelf.policy.tier is not Tier.LOCAL and not shelf.policy.refresh_ahead
+        }
+        self._now, self._record, self._wall = recorder.now, recorder.hit_afterwards, engine.clock.time
+        self._seconds = engine.read_s
+
+    def find(self, category: Any, key: Any) -> Any:
+        """The value of a hit; ``Sent`` where the operation goes on with the reply; ``NOT_NOW``.
+
+        Raises:
+            CacheKeyError: the key cannot be encoded.
+        """
+        engine, line = self._engine, self._lines.straight
+        try:
+            shelf, account = self._places[category]
+        except (KeyError, TypeError):
+            return NOT_NOW
+        if line is None or engine.pending.some:
+            return NOT_NOW
+        want = shelf.want(key)
+        began = self._now()
+        reply = line.ask(want.question, self._seconds)
+        if reply is NOT_NOW:
+            return NOT_NOW
+        heard = self._now()
+        if type(reply) is list:
+            now = self._wall()
+            hit = glance(engine, shelf.policy, want, reply, now)
+            if hit is not None:
+                created, expires = hit[1], hit[2]
+                served = now - created if now > created else 0.0, hit[3], expires - now
+                if self._record(account, want.address.digest, served, (line.spans, want.question, began, heard)):
+                    return hit[0]
+            deadline = Deadline(engine.clock, self._seconds)
+            deadline.at -= self._now() - began
+        else:
+            deadline = reply.deadline
+        return Sent(want, reply, line, deadline, began, heard)
