@@ -101,7 +101,8 @@ def no_handshake(place: Place) -> Iterator[None]:
 
 
 @ROWS.fault("7", "reset inside a reply, after every byte", "proxy: RST of every connection after n bytes, n growing",
-            proxy=True, every_s=0.02, lasts_s=8, tests=(f"{_STORE}::test_a_reply_cut_after_any_byte_never_becomes_a_wrong_value",
+            proxy=True, every_s=0.02, lasts_s=8,
+            tests=(f"{_STORE}::test_a_reply_cut_after_any_byte_never_becomes_a_wrong_value",
                                  "tests/stores/test_held.py::test_ten_thousand_calls_that_end_anyhow_mix_no_replies"),
 )  # fmt: skip
 def cut_off(place: Place) -> Iterator[None]:

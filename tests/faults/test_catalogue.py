@@ -1,4 +1,4 @@
-"""The catalogue in its short form: every row, in one form of caller each; ``make faults`` plays them all, for longer."""
+"""The catalogue in its short form: every row, in one form of caller; ``make faults`` plays them all, for longer."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ def test_a_fault_harms_nobody(row: Row, form: str, path: str) -> None:
     """No wrong value, no error, nothing slower than it may be, back in time, nothing leaked."""
     told = played(row, form, path, short=True)
 
-    assert told.reached == "", (
-        "needs Linux, the rights to make a network namespace, and apt-get install iptables iproute2"
-    )
+    assert told.reached == "", f"{told.reached}: apt-get install iptables iproute2, and run as root on Linux"
     assert told.broken == (), told.figures.as_data()
     if isinstance(row, Fault):
         assert told.figures.calls > 0
