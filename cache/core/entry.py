@@ -25,6 +25,7 @@ import hashlib
 import hmac
 import struct
 import zlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 from cache.core import fingerprint
@@ -66,10 +67,12 @@ class Sealer:
 
     Args:
         key: signing key; empty for the checksum that finds accidents, not attackers.
+        old: the key before it; empty: there was none.
+        old_holds: whether what ``old`` sealed is still believed; nothing is sealed by it any more.
     """
 
-    def __init__(self, key: bytes = b"") -> None:
-        self._key = key
+    def __init__(self, key: bytes = b"", old: bytes = b"", old_holds: Callable[[], bool] = bool) -> None:
+        self._key, self._old, self._old_holds = key, old, old_holds
         self.flag = SIGNED if key else 0
         self.size = 32 if key else 4
 
@@ -82,7 +85,12 @@ class Sealer:
     def holds(self, raw: bytes) -> bool:
         """True when the seal at the end of ``raw`` fits what stands before it."""
         if self._key:
-            return hmac.compare_digest(self.seal(raw[: -self.size]), raw[-self.size :])
+            body, seal = raw[: -self.size], raw[-self.size :]
+            if hmac.compare_digest(self.seal(body), seal):
+                return True
+            if not self._old or not self._old_holds():
+                return False
+            return hmac.compare_digest(hmac.digest(self._old, body, hashlib.sha256), seal)
         return zlib.crc32(memoryview(raw)[:-4]) == int.from_bytes(raw[-4:], "big")
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from cache.core import keys, seen
 from cache.core.addresses import Address, Addresses
 from cache.core.generations import category_scope, tag_scope
+from cache.core.hiding import Hidden
 from cache.core.policies import Policy
 from cache.errors import CacheKeyError
 
@@ -67,10 +68,12 @@ class Shelf:
     Args:
         namespace: of the cache; empty for none.
         policy: the category's.
+        hidden: hides what its names would say; None leaves them readable.
     """
 
     __slots__ = (
         "_addresses",
+        "_hidden",
         "_known",
         "_known_tags",
         "_label",
@@ -82,11 +85,11 @@ class Shelf:
         "scope",
     )
 
-    def __init__(self, namespace: str, policy: Policy) -> None:
-        self.policy, self._namespace = policy, namespace
+    def __init__(self, namespace: str, policy: Policy, hidden: Hidden | None = None) -> None:
+        self.policy, self._namespace, self._hidden = policy, namespace, hidden
         self.scope = category_scope(policy.name)
         self._scope_name, self._label = scope_name(namespace, self.scope), label(self.scope)
-        self._addresses = Addresses(namespace, policy.name, policy.prefix, policy.suffix)
+        self._addresses = Addresses(namespace, policy.name, policy.prefix, policy.suffix, hidden)
         self._seen = tuple(keys.seen_name(namespace, policy.name, block) for block in range(seen.BLOCKS))
         self._remembered: dict[Any, Wanted] = {}
         self._known, self._known_tags = Known(), dict[tuple[str, ...], Known]()
@@ -122,7 +125,7 @@ class Shelf:
         if not named:
             question: tuple[str, ...] = ("MGET", address.name, self._scope_name, block)
             return Wanted(address, (self.scope,), question, (self._label,), address.short, self._known), size
-        scopes = tuple(map(tag_scope, named))
+        scopes = tuple(map(tag_scope, named if self._hidden is None else map(self._hidden.part, named)))
         names = (scope_name(self._namespace, scope) for scope in scopes)
         question = ("MGET", address.name, self._scope_name, block, *names)
         labels = (self._label, *map(label, scopes))
@@ -133,6 +136,22 @@ class Shelf:
         if len(self._known_tags) >= REMEMBERED:
             self._known_tags.clear()
         return self._known_tags.setdefault(scopes, Known())
+
+
+class Shelves(dict[str, Shelf]):
+    """The shelves of one cache, each made when it is first asked for: a tenant's cache may use one of them once.
+
+    Args:
+        namespace, policies, hidden: of the cache.
+    """
+
+    def __init__(self, namespace: str, policies: Mapping[str, Policy], hidden: Hidden | None) -> None:
+        super().__init__()
+        self._namespace, self._policies, self._hidden = namespace, policies, hidden
+
+    def __missing__(self, category: str) -> Shelf:
+        made = self[category] = Shelf(self._namespace, self._policies[category], self._hidden)
+        return made
 
 
 def _mark(key: Any) -> Any:
