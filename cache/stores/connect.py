@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from cache.clock import Clock
 from cache.core.breaker import Breaker
@@ -45,7 +46,7 @@ def open_store(
     Raises:
         SettingsError: the URL cannot be used.
     """
-    where = _where(url)
+    where = _where(url, options)
     if where.scheme.endswith(CLUSTER):
         return ClusterStore(_members(where, options, on_breaker, clock, on_dropped), options, clock)
     breakers = _Breakers(where.label, options, on_breaker, clock)
@@ -67,7 +68,7 @@ def open_async_store(
     Raises:
         SettingsError: the URL cannot be used.
     """
-    where = _where(url)
+    where = _where(url, options)
     if where.scheme.endswith(CLUSTER):
         return AsyncClusterStore(_members(where, options, on_breaker, clock, on_dropped), options)
     breakers = _Breakers(where.label, options, on_breaker, clock)
@@ -99,7 +100,7 @@ def open_listener(
     Raises:
         SettingsError: the URL cannot be used, or names a cluster, none of whose servers could tell of all changes.
     """
-    where = _where(url)
+    where = _where(url, options)
     if where.scheme.endswith(CLUSTER):
         raise SettingsError(
             f"CACHE_LOCAL_CATEGORIES: {where.scheme}:// takes no local tier; for example CACHE_LOCAL_CATEGORIES="
@@ -112,8 +113,8 @@ def settle_s(url: str) -> float:
     return SETTLE_S if url.partition(":")[0].endswith(CLUSTER) else 0.0
 
 
-def _where(url: str) -> StoreURL:
-    where = parse(url)
+def _where(url: str, options: StoreOptions) -> StoreURL:
+    where = replace(parse(url), password_file=options.password_file)
     if where.scheme == "embedded":
         # nobody started a server for it (caching is disabled): a socket that does not exist
         return StoreURL("unix", path="/nonexistent/glasscache.sock")

@@ -173,7 +173,7 @@ class Listener:
         """
         identity = Identity()
         url = self.find()
-        greeting = Greeting(url.db, url.username, url.password, "glasscache-local", identity)
+        greeting = Greeting(url.db, url.username, url.secret, "glasscache-local", identity)
         pool = new_client(url, self._options, greeting, decode=False).connection_pool
         connection: Any = pool.make_connection()
         pushes = _Pushes()

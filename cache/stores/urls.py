@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from cache.errors import SettingsError
+from cache.stores.credentials import PasswordFile
 
 CLUSTER, SENTINEL = "+cluster", "+sentinel"
 """How the schemes end that name several servers."""
@@ -47,6 +48,7 @@ class StoreURL:
         tls: file names for rediss: ``ssl_ca_certs``, ``ssl_certfile``, ``ssl_keyfile``.
         hosts: those that are asked where the others are, with their ports: some of a cluster, or the sentinels.
         service: the name that sentinels know the primary by.
+        password_file: holds the password in place of ``password``; no part of a URL.
     """
 
     scheme: str
@@ -59,11 +61,17 @@ class StoreURL:
     tls: tuple[tuple[str, str], ...] = ()
     hosts: tuple[tuple[str, int], ...] = ()
     service: str = ""
+    password_file: str = ""
 
     def of(self, host: str, port: int) -> StoreURL:
         """The URL of one of several servers, with the same password and TLS."""
         plain = self.scheme.partition("+")[0]
         return replace(self, scheme=plain, host=host, port=port, hosts=(), service="")
+
+    @property
+    def secret(self) -> str | PasswordFile | None:
+        """The password, or what reads it for each new connection."""
+        return PasswordFile(self.password_file) if self.password_file else self.password
 
     @property
     def label(self) -> str:

@@ -28,7 +28,7 @@ class Member:
         self.url, self.spans, self.breaker = url, spans, breaker
         self.known = Known()
         self.greeting = Greeting(
-            0, url.username, url.password, options.client_name, self.known.identity, reads_replicas=in_cluster
+            0, url.username, url.secret, options.client_name, self.known.identity, reads_replicas=in_cluster
         )
         self.guard = Guard(self.breaker, options.ceiling_s)
 
