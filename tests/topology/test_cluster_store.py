@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.cluster import Cluster
+from support.cluster import Cluster, until
 from support.faces import Stage, play
 
-from cache import MISS, AsyncCache, Cache
+from cache import MISS, AsyncCache, Cache, Policy
 from cache.core.cluster_scripts import PUT
 from cache.errors import SettingsError
 from telemetry import redis as instrumentation
@@ -179,3 +179,56 @@ def test_no_server_of_the_url_is_there() -> None:
             assert cache.get_or_compute("prompt", "k", lambda: 1) == 1
         assert cache.health()["connected"] is False
         assert cache.health()["breaker"] == "open"
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_replicas_answer_where_the_policy_says_so(kind: str, cluster: Cluster) -> None:
+    """The entry alone comes from a replica, its generations never do; an invalidation holds at once."""
+    policies = (Policy(name="wx", read_replicas=True),)
+
+    async def look(stage: Stage) -> None:
+        cache = stage.cache
+        for n in range(6):
+            assert await cache.set("wx", f"k{n}", n, tags=["red"])
+            assert await cache.set("prompt", f"k{n}", n)
+        replicas = [node for node in cluster.nodes if not node.is_primary]
+        until(lambda: sum(node.ask("DBSIZE") for node in replicas) == _keys(cluster), "the replicas have all")
+        for node in cluster.nodes:
+            node.ask("CONFIG", "RESETSTAT")
+        for n in range(6):
+            assert await cache.get("wx", f"k{n}", tags=["red"]) == n
+            assert await cache.get("prompt", f"k{n}") == n
+        counted = [_calls(node.ask("INFO", "commandstats"), "mget") for node in replicas]
+        assert sum(counted) == 6
+        for node in replicas:
+            node.server.freeze()
+        try:
+            assert await cache.invalidate(tags=["red"]) == 1
+        finally:
+            for node in replicas:
+                node.server.thaw()
+        for n in range(6):
+            assert await cache.get("wx", f"k{n}", tags=["red"]) is MISS
+
+    play(look, Stage(kind, cluster.url, policies))
+
+
+def _keys(cluster: Cluster) -> int:
+    return sum(node.ask("DBSIZE") for node in cluster.primaries())
+
+
+def test_a_replica_that_is_gone_is_done_without(cluster: Cluster) -> None:
+    """Its primary answers."""
+    with Cache.from_url(cluster.url, policies=(Policy(name="wx", read_replicas=True),)) as cache:
+        cache.set_many("wx", {f"k{n}": n for n in range(9)})
+        replicas = [node for node in cluster.nodes if not node.is_primary]
+        for node in replicas:
+            node.server.freeze()
+        try:
+            for _ in range(3):
+                cache.get_many("wx", [f"k{n}" for n in range(9)])
+            assert cache.get_many("wx", [f"k{n}" for n in range(9)]) == list(range(9))
+        finally:
+            for node in replicas:
+                node.server.thaw()
+            cluster.settle()

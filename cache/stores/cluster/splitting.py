@@ -58,7 +58,7 @@ def values(answers: Sequence[Answer]) -> list[Any]:
 def _call(step: Call, topology: Topology) -> Plan:
     name, args = str(step.args[0]), step.args
     if name == "MGET":
-        replies = values((yield [Part(("MGET", key), key) for key in args[1:]]))
+        replies = values((yield [Part(("MGET", key), key, replica=True) for key in args[1:]]))
         return [reply[0] if isinstance(reply, list) and len(reply) == 1 else None for reply in replies]
     if name in _SUMMED:
         return sum(values((yield [Part((name, key), key, again=step.idempotent) for key in args[1:]])))
