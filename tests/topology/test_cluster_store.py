@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from support.faces import Stage, play
 
 from cache import MISS, AsyncCache, Cache, Policy
 from cache.core.cluster_scripts import PUT
+from cache.doctor import RIGHTS, examine
 from cache.errors import SettingsError
 from telemetry import redis as instrumentation
 from telemetry.testing import Captured
@@ -232,3 +235,38 @@ def test_a_replica_that_is_gone_is_done_without(cluster: Cluster) -> None:
             for node in replicas:
                 node.server.thaw()
             cluster.settle()
+
+
+def test_the_rights_that_the_page_names_are_enough(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user who may do just what docs/stores.md lists reads, writes, invalidates, sweeps, follows a moving slot."""
+    for node in cluster.nodes:
+        node.ask("ACL", "SETUSER", "exact", "reset", "on", ">pw", "~*", *RIGHTS.split(), *_rights_of_the_page())
+    try:
+        url = cluster.url.replace("://", "://exact:pw@")
+        policies = (Policy(name="wx", read_replicas=True),)
+        with Cache.from_url(url, policies=policies, **PATIENCE) as cache:
+            assert cache.set("wx", "k", 1)
+            assert cache.set("prompt", "k", 1, tags=["red"])
+            slot, source = cluster.slot("prompt:k"), cluster.owner("prompt:k")
+            target = next(node for node in cluster.primaries() if node is not source)
+            cluster.begin_move(slot, source, target)
+            cluster.move_keys(slot, source, target)
+            assert cache.get("prompt", "k", tags=["red"]) == 1
+            cluster.end_move(slot, target)
+            assert cache.invalidate(tags=["red"]) == 1
+            assert cache.set("prompt", "k", 2)
+            assert cache.invalidate(pattern="prompt:k*") == 1
+            assert cache.delete("prompt", "k") is False
+            assert cache.health()["connected"] is True
+        monkeypatch.setenv("REDIS_URL", url)
+        assert [one.what for one in examine({}) if one.level == "fail"] == []
+    finally:
+        for node in cluster.nodes:
+            node.ask("ACL", "DELUSER", "exact")
+
+
+def _rights_of_the_page() -> list[str]:
+    page = Path(__file__).parents[2].joinpath("docs", "stores.md").read_text()
+    found = re.search(r"^\+cluster\|slots .*$", page, re.MULTILINE)
+    assert found is not None
+    return found[0].split()

@@ -109,12 +109,11 @@ def _run(step: RunScript, keys: Sequence[Arg], args: Sequence[Arg]) -> Part:
 
 def _make_generations(step: RunScript, topology: Topology) -> Plan:
     """Each where it lives; whether an entry may have been evicted every primary is asked."""
-    _, lifetime, *proposals = step.args
-    fresh = [with_identity(proposal, topology.identity) for proposal in proposals]
-    parts = [
-        _run(step, [key], [topology.identity, lifetime, proposal])
-        for key, proposal in zip(step.keys, fresh, strict=True)
-    ]
+    asked_by, lifetime, *proposals = step.args
+    # who trusts restarts asks in nobody's name
+    identity = topology.identity if asked_by else b""
+    fresh = [with_identity(proposal, identity) for proposal in proposals]
+    parts = [_run(step, [key], [identity, lifetime, proposal]) for key, proposal in zip(step.keys, fresh, strict=True)]
     born = any(isinstance(proposal, bytes) and len(proposal) == CATEGORY_RECORD for proposal in proposals)
     stats = [Part(("INFO", "stats"), at=Spot(place)) for place in topology.primaries] if born else []
     answers = yield parts + stats
