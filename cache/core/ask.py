@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cache.core.engine import Engine, Operation
+from cache.core.fresh import absent
 from cache.core.lookup import MISS, Computed
 from cache.core.policies import Policy
 from cache.core.quick import Hit, glance
@@ -62,6 +63,9 @@ def look_for(ask: Ask) -> Operation[Hit | Found | None]:
             hit = glance(engine, policy, ask.wanted, reply, engine.clock.time())
             if hit is not None:
                 return hit
+            miss = absent(engine, ask.wanted, reply)
+            if miss is not None:
+                return miss
             found = yield from look_on(engine, policy, ask.wanted, reply, deadline, prepare=True)
         else:
             (found,) = yield from look_quickly(engine, policy, [ask.wanted], deadline, prepare=True)

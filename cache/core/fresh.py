@@ -15,7 +15,7 @@ from cache.core.verdicts import Found
 
 
 def absent(engine: Engine, want: Wanted, reply: Any) -> Found | None:
-    """The miss that a reply to the question of one key shows, with the fence for a write; None where the long way must say.
+    """The miss that a reply to the question of one key shows, with the fence of a write; None: the long way must say.
 
     Args:
         reply: to ``want.question``.
