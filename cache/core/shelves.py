@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import orjson
+
 from cache.core import entry, keys, seen
 from cache.core.addresses import Address, Addresses
 from cache.core.generations import category_scope, tag_scope
@@ -53,6 +55,8 @@ class Wanted(NamedTuple):
         labels: the tags' names as an entry holds them, after an empty one for the category.
         short: the address's digest, as spans carry it.
         known: what all keys under the same scopes share.
+        mark: what it is found again by; None where it is made anew each time.
+        met: birth of the category's record under which an entry of it was seen; empty when none was.
     """
 
     address: Address
@@ -61,6 +65,8 @@ class Wanted(NamedTuple):
     labels: tuple[bytes, ...]
     short: str
     known: Known
+    mark: Any = None
+    met: bytes = b""
 
 
 class Shelf:
@@ -108,14 +114,32 @@ class Shelf:
         mark = _mark(key) if tags == () else None
         if mark is None:
             return self._make(key, tags)[0]
-        found = self._remembered.get(mark)
-        if found is None:
-            found, size = self._make(key, ())
-            if size <= LONGEST:
-                if len(self._remembered) >= REMEMBERED:
-                    self._remembered.clear()
-                self._remembered[mark] = found
+        return self._remembered.get(mark) or self._remember(mark, key)
+
+    def want_all(self, asked: Sequence[Any], tags: Sequence[str] = ()) -> list[Wanted]:
+        """The same of many keys, in their order.
+
+        Raises:
+            CacheKeyError: as ``want``.
+        """
+        if tags != ():
+            return [self._make(key, tags)[0] for key in asked]
+        found, remembered, remember = list(asked), self._remembered.get, self._remember
+        return [remembered(mark) or remember(mark, key) for mark, key in zip(map(_mark, found), found, strict=True)]
+
+    def _remember(self, mark: Any, key: Any) -> Wanted:
+        """What is wanted of a key without tags of the call's, found again by its mark."""
+        found, size = self._make(key, ())
+        if mark is not None and size <= LONGEST:
+            if len(self._remembered) >= REMEMBERED:
+                self._remembered.clear()
+            found = self._remembered[mark] = found._replace(mark=mark)
         return found
+
+    def meet(self, want: Wanted, birth: bytes) -> None:
+        """Remember that an entry of a key was seen: it was written since the ``birth`` of the category's record."""
+        if want.mark is not None and want.mark in self._remembered:
+            self._remembered[want.mark] = want._replace(met=birth)
 
     def _make(self, key: Any, tags: Sequence[str]) -> tuple[Wanted, int]:
         """What is wanted, and how long the key is."""
@@ -166,23 +190,24 @@ def _mark(key: Any) -> Any:
     """
     if type(key) is str:
         return key
-    if type(key) is not tuple or len(key) != 2:
+    if type(key) is not tuple or len(key) != 2 or type(key[0]) is not str:
         return None
     first, second = key
-    if type(first) is not str:
-        return None
     if type(second) is int:
         return key
-    if type(second) is not dict or not _TEXT.issuperset(map(type, second)):
+    if type(second) is not dict or not _FLAT.issuperset(map(type, second.values())):
         return None
-    kinds = tuple(map(type, second.values()))
-    return (first, tuple(second.items()), kinds) if PLAIN.issuperset(kinds) else None
+    try:
+        # of these types no two values look the same as JSON, and other names than text are refused
+        return first, orjson.dumps(second)
+    except TypeError:
+        return None
 
 
 PLAIN: frozenset[type] = frozenset((str, int, bool, bytes, type(None)))
 """Types whose values are equal only if they are the same, given that the types are."""
 
-_TEXT: frozenset[type] = frozenset((str,))
+_FLAT = PLAIN - {bytes}
 
 
 @lru_cache(maxsize=4096)
