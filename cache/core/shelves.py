@@ -21,6 +21,7 @@ REMEMBERED = 1024
 LONGEST = 512
 """Bytes of the longest key that is remembered, so that what is kept is bounded in bytes too."""
 
+_FEW = 16
 _NO_LABEL = (b"",)
 
 Judged = tuple[bytes, list[Any], bytes | None, bytes]
@@ -52,9 +53,10 @@ class Wanted(NamedTuple):
         address: where it lives.
         scopes: what can invalidate it: its category first, then its tags.
         question: the MGET that fetches all that a verdict on it needs: entry, category's record, block, tags.
-        labels: the tags' names as an entry holds them, after an empty one for the category.
+        asked: the scopes that are asked for: ``scopes``, then tags that its entry had when it was last heard of.
+        labels: the names of the tags of ``asked`` as an entry holds them, after an empty one for the category.
         short: the address's digest, as spans carry it.
-        known: what all keys under the same scopes share.
+        known: what all keys that ask for the same scopes share.
         mark: what it is found again by; None where it is made anew each time.
         met: birth of the category's record under which an entry of it was seen; empty when none was.
     """
@@ -62,6 +64,7 @@ class Wanted(NamedTuple):
     address: Address
     scopes: tuple[str, ...]
     question: tuple[str, ...]
+    asked: tuple[str, ...]
     labels: tuple[bytes, ...]
     short: str
     known: Known
@@ -84,12 +87,14 @@ class Shelf:
     __slots__ = (
         "_addresses",
         "_hidden",
+        "_hints",
         "_known",
         "_known_tags",
         "_namespace",
         "_remembered",
         "_scope_name",
         "_seen",
+        "_tagged",
         "blocks_until",
         "policy",
         "scope",
@@ -103,6 +108,8 @@ class Shelf:
         self._seen = tuple(keys.seen_name(namespace, policy.name, block) for block in range(seen.BLOCKS))
         self.blocks_until = [0.0] * seen.BLOCKS
         self._remembered: dict[Any, Wanted] = {}
+        self._tagged: dict[Any, Wanted] = {}
+        self._hints: dict[Any, tuple[str, ...]] = {}
         self._known, self._known_tags = Known(), dict[tuple[str, ...], Known]()
 
     def want(self, key: Any, tags: Sequence[str] = ()) -> Wanted:
@@ -111,7 +118,9 @@ class Shelf:
         Raises:
             CacheKeyError: the key or a tag cannot be encoded, or there are too many tags.
         """
-        mark = _mark(key) if tags == () else None
+        if tags != ():
+            return self._tag(key, tags)
+        mark = _mark(key)
         if mark is None:
             return self._make(key, tags)[0]
         return self._remembered.get(mark) or self._remember(mark, key)
@@ -123,7 +132,7 @@ class Shelf:
             CacheKeyError: as ``want``.
         """
         if tags != ():
-            return [self._make(key, tags)[0] for key in asked]
+            return [self._tag(key, tags) for key in asked]
         found, remembered, remember = list(asked), self._remembered.get, self._remember
         return [remembered(mark) or remember(mark, key) for mark, key in zip(map(_mark, found), found, strict=True)]
 
@@ -133,8 +142,57 @@ class Shelf:
         if mark is not None and size <= LONGEST:
             if len(self._remembered) >= REMEMBERED:
                 self._remembered.clear()
-            found = self._remembered[mark] = found._replace(mark=mark)
+            found = found._replace(mark=mark)
+            hint = self._hints.pop(mark, ())
+            found = self._remembered[mark] = self._asking(found, hint) if hint else found
         return found
+
+    def _tag(self, key: Any, tags: Sequence[str]) -> Wanted:
+        """What is wanted of a key with tags of the call's."""
+        mark = _mark(key)
+        if type(tags) is list:
+            tags = tuple(tags)
+        if mark is None or type(tags) is not tuple or not _TEXT.issuperset(map(type, tags)):
+            return self._make(key, tags)[0]
+        found = self._tagged.get((mark, tags))
+        if found is None:
+            found, size = self._make(key, tags)
+            if size + sum(map(len, tags)) <= LONGEST:
+                if len(self._tagged) >= REMEMBERED:
+                    self._tagged.clear()
+                self._tagged[mark, tags] = found
+                self._hint(mark, found.scopes)
+        return found
+
+    def _hint(self, mark: Any, scopes: tuple[str, ...]) -> None:
+        """Who asks for a key without its tags will find an entry that has them, very likely."""
+        known = self._remembered.get(mark)
+        if known is not None:
+            self._remembered[mark] = self._asking(known, scopes)
+            return
+        if len(self._hints) >= REMEMBERED:
+            self._hints.clear()
+        self._hints[mark] = scopes
+
+    def learn(self, want: Wanted, scopes: tuple[str, ...]) -> None:
+        """Remember which scopes the entry of a key has, so that the next look asks for them at once.
+
+        What is remembered is never believed: an entry that has others is judged by those.
+        """
+        if want.mark is not None and want.mark in self._remembered:
+            self._remembered[want.mark] = self._asking(want, scopes)
+
+    def _asking(self, want: Wanted, scopes: tuple[str, ...]) -> Wanted:
+        """The same, asking for further scopes where they are few and short."""
+        further = tuple([scope for scope in scopes if scope not in want.scopes])
+        if len(further) > _FEW or sum(map(len, further)) > LONGEST:
+            further = ()
+        asked = want.scopes + further
+        question = want.question[: 3 + len(want.scopes)]
+        names = [scope_name(self._namespace, scope) for scope in further]
+        labels = want.labels[: len(want.scopes)] + tuple(map(label, further))
+        known = self._known_of(asked[1:]) if len(asked) > 1 else self._known
+        return want._replace(question=(*question, *names), asked=asked, labels=labels, known=known)
 
     def meet(self, want: Wanted, birth: bytes) -> None:
         """Remember that an entry of a key was seen: it was written since the ``birth`` of the category's record."""
@@ -153,12 +211,14 @@ class Shelf:
         block = self._seen[seen.block_of(address.digest)]
         if not named:
             question: tuple[str, ...] = ("MGET", address.name, self._scope_name, block)
-            return Wanted(address, (self.scope,), question, _NO_LABEL, address.short, self._known), size
+            only = (self.scope,)
+            return Wanted(address, only, question, only, _NO_LABEL, address.short, self._known), size
         scopes = tuple(map(tag_scope, named if self._hidden is None else map(self._hidden.part, named)))
         names = (scope_name(self._namespace, scope) for scope in scopes)
         question = ("MGET", address.name, self._scope_name, block, *names)
-        labels = (*_NO_LABEL, *map(label, scopes))
-        return Wanted(address, (self.scope, *scopes), question, labels, address.short, self._known_of(scopes)), size
+        labels, all_of_them = (*_NO_LABEL, *map(label, scopes)), (self.scope, *scopes)
+        known = self._known_of(scopes)
+        return Wanted(address, all_of_them, question, all_of_them, labels, address.short, known), size
 
     def _known_of(self, scopes: tuple[str, ...]) -> Known:
         """What the keys under these tags share."""
@@ -208,6 +268,8 @@ PLAIN: frozenset[type] = frozenset((str, int, bool, bytes, type(None)))
 """Types whose values are equal only if they are the same, given that the types are."""
 
 _FLAT = PLAIN - {bytes}
+
+_TEXT: frozenset[type] = frozenset((str,))
 
 
 @lru_cache(maxsize=4096)

@@ -96,7 +96,7 @@ def sweep(
                 size = len(data)
                 length = size - HEAD_SIZE - len(held) - sealer.size
                 unpack = _layout(len(held), length, sealer.size).unpack if length >= 0 else _no_entry
-                rest = _COUNTS.pack(len(want.scopes) - 1, 0, max(0, length)) + held
+                rest = _COUNTS.pack(len(want.asked) - 1, 0, max(0, length)) + held
             begins, codec, flags, bound, created, expires, cost_s, ends, payload, seal = unpack(data)
             if (
                 bound == want.address.digest
