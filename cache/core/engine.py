@@ -18,11 +18,12 @@ from cache.core.fingerprint import Fingerprint
 from cache.core.flights import Flights
 from cache.core.generations import GenerationView, TokenSource, category_scope, tag_scope
 from cache.core.hiding import Hidden
+from cache.core.known import scope_name
 from cache.core.local import LocalTier
 from cache.core.memory import FailureMemory
 from cache.core.pending import Debts, Pending
 from cache.core.policies import Policy, PolicyTable
-from cache.core.shelves import Shelf, Shelves, Wanted, scope_name
+from cache.core.shelves import Shelf, Shelves, Wanted
 from cache.core.steps import Step
 from cache.errors import StoreError
 from telemetry.events import OperationEvent
