@@ -79,7 +79,7 @@ def _fly(ask: Ask, ticket: int) -> Operation[Any]:
         ask.missed()
         return unwrap((yield from run_computation(ask)))
     while True:
-        flight, leads = engine.flights.join(name, seen, ticket, engine.recorder.current_span_context())
+        flight, leads = engine.flights.join(name, seen, ticket, engine.recorder.current_span())
         if leads:
             return (yield from _lead(ask, flight, (name, seen)))
         with engine.recorder.wait(ask.event, FlightScope.PROCESS, flight.leader):
