@@ -48,7 +48,7 @@ def encode(value: Any) -> bytes:
 
 
 def _flat(value: Any) -> bytes | None:
-    """The same bytes of what most keys are: text, or a few parts that are text, integers, or flat tables of them.
+    """The same bytes of what most keys are: ASCII text, or a few parts that are such text, integers, or flat tables.
 
     Returns:
         None for any other value, and for one that is near a bound: the long way knows them all.
@@ -58,36 +58,36 @@ def _flat(value: Any) -> bytes | None:
         found = _atom(value)
     elif kind is tuple and len(value) <= _FEW:
         parts = [_table(part) if type(part) is dict else _atom(part) for part in value]
-        found = None if None in parts else b"U%d:%b" % (len(parts), b"".join(parts))  # type: ignore[arg-type]
+        found = None if None in parts else f"U{len(parts)}:{''.join(parts)}"  # type: ignore[arg-type]
     else:
         return None
-    return found if found is not None and len(found) <= _SHORT else None
+    return found.encode() if found is not None and len(found) <= _SHORT else None
 
 
-def _atom(value: Any) -> bytes | None:
+def _atom(value: Any) -> str | None:
     kind = type(value)
     if kind is str:
-        body = _text(value)
-        return b"s%d:%b" % (len(body), body)
+        # a length is one of bytes: where each character is one, the text can be put together before it is encoded
+        return f"s{len(value)}:{value}" if value.isascii() else None
     if kind is int:
-        body = _int(value)
-        return b"i%d:%b" % (len(body), body)
+        body = f"{value:x}"
+        return f"i{len(body)}:{body}"
     if kind is bool:
-        return b"b1:1" if value else b"b1:0"
-    return b"n0:" if value is None else None
+        return "b1:1" if value else "b1:0"
+    return "n0:" if value is None else None
 
 
-def _table(value: dict[Any, Any]) -> bytes | None:
+def _table(value: dict[Any, Any]) -> str | None:
     if len(value) > _FEW:
         return None
     pairs = []
     for name, part in value.items():
         item = _atom(part)
-        if type(name) is not str or item is None:
+        if type(name) is not str or not name.isascii() or item is None:
             return None
-        pairs.append((_atom(name), item))
-    pairs.sort(key=_first)
-    return b"M%d:%b" % (len(pairs), b"".join([part for pair in pairs for part in pair]))  # type: ignore[misc]
+        pairs.append((f"s{len(name)}:{name}", item))
+    pairs.sort()
+    return f"M{len(pairs)}:{''.join([name + item for name, item in pairs])}"
 
 
 class _Budget:
