@@ -41,7 +41,8 @@ _PROBE = Lua(
 local text, hash, refused = KEYS[1], KEYS[2], {}
 for _, call in ipairs({
   { 'SET', text, '1', 'PX', '1000' }, { 'GET', text }, { 'GETRANGE', text, '0', '0' }, { 'SETRANGE', text, '0', '1' },
-  { 'BITFIELD', text, 'SET', 'u1', '0', '1' }, { 'EXISTS', text }, { 'PTTL', text }, { 'PEXPIRE', text, '1000' }, { 'DEL', text },
+  { 'BITFIELD', text, 'SET', 'u1', '0', '1' }, { 'EXISTS', text }, { 'PTTL', text }, { 'PEXPIRE', text, '1000' },
+  { 'DEL', text },
   { 'HSETNX', hash, 'a', '1' }, { 'HSET', hash, 'a', '1' }, { 'PEXPIRE', hash, '1000' }, { 'HGET', hash, 'a' },
   { 'HEXISTS', hash, 'a' }, { 'HKEYS', hash }, { 'HGETALL', hash }, { 'HDEL', hash, 'a' }, { 'TIME' },
 }) do
@@ -178,9 +179,9 @@ def _rights(store: Store, prefix: str) -> Iterator[Finding]:
         ("SET", Call(("SET", key, "1", "PX", 1000), deadline)),
         ("GET", Call(("GET", key), deadline)),
         ("MGET", Call(("MGET", key), deadline)),
-        ("EVAL", RunScript(_PROBE, [key, f"{key}:hash"], [], deadline)),
+        ("EVAL", RunScript(_PROBE, [key, f"{prefix}prompt:{{{key}}}"], [], deadline)),
         # what the server knows already is run by its digest
-        ("EVALSHA", RunScript(_PROBE, [key, f"{key}:hash"], [], deadline)),
+        ("EVALSHA", RunScript(_PROBE, [key, f"{prefix}prompt:{{{key}}}"], [], deadline)),
         ("SCAN", Call(("SCAN", "0", "MATCH", f"{prefix}prompt:doctor", "COUNT", 1), deadline)),
         ("UNLINK", Call(("UNLINK", key), deadline)),
         ("DEL", Call(("DEL", key), deadline)),
