@@ -25,6 +25,7 @@ from cache.core.pending import Debts, Pending
 from cache.core.policies import Policy, PolicyTable
 from cache.core.shelves import Shelf, Shelves, Wanted
 from cache.core.steps import Step
+from cache.core.together import Questions
 from cache.errors import StoreError
 from telemetry.events import OperationEvent
 from telemetry.vocabulary import BreakerState
@@ -75,6 +76,7 @@ class Engine:
     rand: Callable[[], float] = random.random
     view: GenerationView = field(default_factory=GenerationView)
     flights: Flights = field(default_factory=Flights)
+    questions: Questions = field(default_factory=Questions)
     failures: FailureMemory = field(default_factory=FailureMemory)
     local: LocalTier | None = None
     debts: Debts = None  # type: ignore[assignment]
