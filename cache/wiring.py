@@ -199,6 +199,7 @@ def _listener(settings: Settings, engine: Engine, store: Store | AsyncStore, url
         serving=store.identity,
         clock=engine.clock,
     )
+    listener.find = getattr(store, "where", listener.find)
     engine.local = _forking(tier)
     return _forking(listener)
 

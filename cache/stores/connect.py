@@ -18,7 +18,10 @@ from cache.stores.contract import AsyncStore, Store
 from cache.stores.listening import Listener
 from cache.stores.options import StoreOptions
 from cache.stores.redis_store import RedisStore
-from cache.stores.urls import CLUSTER, StoreURL, parse
+from cache.stores.sentinel.async_store import AsyncSentinelStore
+from cache.stores.sentinel.finding import Sentinels
+from cache.stores.sentinel.store import SentinelStore
+from cache.stores.urls import CLUSTER, SENTINEL, StoreURL, parse
 from telemetry.commands import CommandSpans, command_spans
 from telemetry.vocabulary import BreakerState
 
@@ -46,8 +49,15 @@ def open_store(
     where = _where(url, options)
     if where.scheme.endswith(CLUSTER):
         return ClusterStore(_members(where, options, on_breaker, clock, on_dropped), options, clock)
-    breaker = _breaker(where, options, on_breaker, clock)
-    return RedisStore(where, options, breaker=breaker, clock=clock, spans=_spans(where, on_dropped))
+    breakers = _Breakers(where.label, options, on_breaker, clock)
+
+    def one(server: StoreURL) -> RedisStore:
+        breaker = breakers.another()
+        return RedisStore(server, options, breaker=breaker, clock=clock, spans=_spans(server, on_dropped))
+
+    if where.scheme.endswith(SENTINEL):
+        return SentinelStore(Sentinels(where, options, clock, on_dropped), options, clock, one)
+    return one(where)
 
 
 def open_async_store(
@@ -61,8 +71,15 @@ def open_async_store(
     where = _where(url, options)
     if where.scheme.endswith(CLUSTER):
         return AsyncClusterStore(_members(where, options, on_breaker, clock, on_dropped), options)
-    breaker = _breaker(where, options, on_breaker, clock)
-    return AsyncRedisStore(where, options, breaker=breaker, spans=_spans(where, on_dropped))
+    breakers = _Breakers(where.label, options, on_breaker, clock)
+
+    def one(server: StoreURL) -> AsyncRedisStore:
+        breaker = breakers.another()
+        return AsyncRedisStore(server, options, breaker=breaker, spans=_spans(server, on_dropped))
+
+    if where.scheme.endswith(SENTINEL):
+        return AsyncSentinelStore(Sentinels(where, options, clock, on_dropped), options, one)
+    return one(where)
 
 
 def open_listener(
@@ -121,6 +138,20 @@ def _members(
     return Membership(where, options, clock, lambda state: on_breaker(where.label, state), on_dropped)
 
 
-def _breaker(where: StoreURL, options: StoreOptions, on_breaker: OnBreaker, clock: Clock) -> Breaker:
-    on_breaker(where.label, BreakerState.CLOSED)
-    return Breaker(clock, lambda state: on_breaker(where.label, state), options.breaker)
+class _Breakers:
+    """Makes a store's breaker, and another one for each server that takes its place: the newest alone is heard."""
+
+    def __init__(self, label: str, options: StoreOptions, on_breaker: OnBreaker, clock: Clock) -> None:
+        self._label, self._options, self._on_breaker, self._clock = label, options, on_breaker, clock
+        self._newest: object = None
+
+    def another(self) -> Breaker:
+        """A breaker that is closed."""
+        mine = self._newest = object()
+        self._on_breaker(self._label, BreakerState.CLOSED)
+
+        def changed(state: BreakerState) -> None:
+            if self._newest is mine:
+                self._on_breaker(self._label, state)
+
+        return Breaker(self._clock, changed, self._options.breaker)

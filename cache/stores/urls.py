@@ -46,9 +46,9 @@ class StoreURL:
         scheme: one of ``SCHEMES``.
         path: of the socket, for unix.
         tls: file names for rediss: ``ssl_ca_certs``, ``ssl_certfile``, ``ssl_keyfile``.
-        password_file: holds the password in place of ``password``; no part of a URL.
         hosts: those that are asked where the others are, with their ports: some of a cluster, or the sentinels.
         service: the name that sentinels know the primary by.
+        password_file: holds the password in place of ``password``; no part of a URL.
     """
 
     scheme: str
@@ -59,19 +59,19 @@ class StoreURL:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     tls: tuple[tuple[str, str], ...] = ()
-    password_file: str = ""
     hosts: tuple[tuple[str, int], ...] = ()
     service: str = ""
-
-    @property
-    def secret(self) -> str | PasswordFile | None:
-        """The password, or what reads it for each new connection."""
-        return PasswordFile(self.password_file) if self.password_file else self.password
+    password_file: str = ""
 
     def of(self, host: str, port: int) -> StoreURL:
         """The URL of one of several servers, with the same password and TLS."""
         plain = self.scheme.partition("+")[0]
         return replace(self, scheme=plain, host=host, port=port, hosts=(), service="")
+
+    @property
+    def secret(self) -> str | PasswordFile | None:
+        """The password, or what reads it for each new connection."""
+        return PasswordFile(self.password_file) if self.password_file else self.password
 
     @property
     def label(self) -> str:

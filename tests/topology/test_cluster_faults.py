@@ -13,7 +13,7 @@ from support.cluster import Cluster, Node, until
 
 from cache import MISS, AsyncCache, Cache
 
-BEHIND_S = 1.0
+BEHIND_S = 1.5
 """How long after the cluster itself the cache is back at most, on a busy machine."""
 
 

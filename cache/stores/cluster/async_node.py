@@ -8,7 +8,7 @@ from typing import Any
 
 from cache.clock import Deadline
 from cache.stores.async_packing import Packer
-from cache.stores.cluster.membership import Member
+from cache.stores.cluster.member import Member
 from cache.stores.cluster.requests import commands_of, finish, learn, replies_to
 from cache.stores.cluster.words import Ask
 from cache.stores.exchange import Exchange

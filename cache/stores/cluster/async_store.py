@@ -13,19 +13,16 @@ from cache.clock import Deadline
 from cache.core.breaker import Permit
 from cache.core.steps import StoreStep
 from cache.errors import StoreError
-from cache.stores.async_connection import new_client
-from cache.stores.async_packing import Packer
-from cache.stores.async_redis_store import CLOSING, WAITERS, begin_generator
+from cache.stores.async_redis_store import CLOSING, begin_generator
 from cache.stores.attempt import Attempt
-from cache.stores.cluster.async_node import AsyncNode, AsyncSending
-from cache.stores.cluster.membership import Membership
+from cache.stores.cluster.async_nodes import AsyncNodes
+from cache.stores.cluster.membership import BESIDE, Membership
 from cache.stores.cluster.routing import LookAgain, Request, operate
-from cache.stores.cluster.topology import Place, Topology
+from cache.stores.cluster.topology import Topology
 from cache.stores.cluster.words import Ask
 from cache.stores.errors import store_error
 from cache.stores.exchange import Exchange
 from cache.stores.forking import in_forked_child
-from cache.stores.lanes import Lanes
 from cache.stores.options import StoreOptions
 from telemetry.vocabulary import BreakerState
 
@@ -33,9 +30,8 @@ from telemetry.vocabulary import BreakerState
 class _Home:
     """What belongs to one event loop."""
 
-    def __init__(self) -> None:
-        self.nodes: dict[Place, AsyncNode] = {}
-        self.packer = Packer()
+    def __init__(self, nodes: AsyncNodes) -> None:
+        self.nodes = nodes
         self.look: Attempt[Topology] | None = None
         self.keeper = self._keep()
         begin_generator(self.keeper)
@@ -47,8 +43,7 @@ class _Home:
         finally:
             if self.look is not None:
                 self.look.give_up()
-            for node in list(self.nodes.values()):
-                await node.lanes.close()
+            await self.nodes.close()
 
 
 class AsyncClusterStore:
@@ -77,7 +72,7 @@ class AsyncClusterStore:
         if home is None:
             for ended in [known for known in list(self._homes) if known.is_closed()]:
                 self._homes.pop(ended, None)
-            home = self._homes[loop] = _Home()
+            home = self._homes[loop] = _Home(AsyncNodes(self._members.member, self._options))
         return home
 
     def identity(self) -> bytes:
@@ -126,7 +121,7 @@ class AsyncClusterStore:
             return await self._look(home, deadline)
         if members.is_time_to_look() and (home.look is None or home.look.task.done()):
             try:
-                return await self._look(home, deadline)
+                return await self._look(home, deadline.part(BESIDE))
             except Exception:
                 return topology
         return topology
@@ -150,39 +145,13 @@ class AsyncClusterStore:
         except StoreError:
             self._members.failed_to_look()
             raise
-        for place in self._members.looked(topology):
-            node = home.nodes.pop(place, None)
-            if node is not None:
-                node.lanes.retire()
+        home.nodes.retire(self._members.looked(topology))
         return topology
 
     async def _scatter(self, home: _Home, asks: list[Ask], topology: Topology | None, deadline: Deadline) -> list[Any]:
-        """Send all, then hear all; the replies in order, troubles as exceptions."""
-        places: dict[Place, list[int]] = {}
-        for i, ask in enumerate(asks):
-            places.setdefault(ask.spot.place, []).append(i)
-        replies: list[Any] = [None] * len(asks)
-        sendings: list[tuple[AsyncSending, list[int]]] = []
-        for place, mine in places.items():
-            sendings.append((self._node(home, place).begin([asks[i] for i in mine], deadline), mine))
-        try:
-            for sending, mine in sendings:
-                for i, reply in zip(mine, await sending.finish(), strict=True):
-                    replies[i] = self._members.heard(asks[i], reply, topology)
-        except BaseException as error:
-            for sending, _ in sendings:
-                sending.abandon(error)
-            raise
-        return replies
-
-    def _node(self, home: _Home, place: Place) -> AsyncNode:
-        node = home.nodes.get(place)
-        if node is None:
-            member, options = self._members.member(place), self._options
-            client = new_client(member.url, options, member.greeting, decode=False, timeout_s=None)
-            lanes = Lanes(client.connection_pool, options, options.max_connections * (1 + WAITERS))
-            node = home.nodes[place] = AsyncNode(member, lanes, home.packer)
-        return node
+        """The replies in order, troubles as exceptions; what they say of the map is noted."""
+        replies = await home.nodes.ask(asks, deadline)
+        return [self._members.heard(ask, reply, topology) for ask, reply in zip(asks, replies, strict=True)]
 
     async def aclose(self, seconds: float = 1.0) -> None:
         """Wait at most ``seconds`` for this event loop's calls, then close its connections.
@@ -195,8 +164,7 @@ class AsyncClusterStore:
         end = asyncio.get_running_loop().time() + seconds
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(end - seconds * CLOSING):
-                for node in list(home.nodes.values()):
-                    await node.lanes.drain()
+                await home.nodes.drain()
         try:
             async with asyncio.timeout_at(end):
                 await home.keeper.aclose()

@@ -15,15 +15,13 @@ from cache.clock import Clock
 from cache.core.breaker import Breaker
 from cache.errors import StoreError
 from cache.stores.cluster.discovery import Discovery, discover
-from cache.stores.cluster.requests import Known
+from cache.stores.cluster.member import Member
 from cache.stores.cluster.routing import is_about_the_map
 from cache.stores.cluster.topology import Place, Topology
 from cache.stores.cluster.words import Ask, Spot
-from cache.stores.greeting import Greeting
-from cache.stores.guard import Guard
 from cache.stores.options import StoreOptions
 from cache.stores.urls import StoreURL
-from telemetry.commands import CommandSpans, command_spans
+from telemetry.commands import command_spans
 from telemetry.vocabulary import BreakerState, ErrorType
 
 PAUSE_S = 0.1
@@ -32,6 +30,9 @@ PAUSE_S = 0.1
 TRUST_S = 1.0
 """How long a map is taken for true without asking anybody, in seconds: what was cut off may not know it itself."""
 
+BESIDE = 0.5
+"""Share of what is left of a call's deadline that a look takes where the call could also do without."""
+
 LOST = 20
 """After so many looks that failed nothing is taken for known any more: the cluster may have been made anew."""
 
@@ -39,38 +40,6 @@ _ANSWERED: ContextVar[tuple[object, bytes]] = ContextVar("glasscache_answered", 
 """The cluster, and its servers, that gave this thread or task its last reply."""
 
 _WORST = (BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.CLOSED)
-
-
-class Member:
-    """One server: what both twins know of it.
-
-    Args:
-        url: of it alone.
-        replica: of what only replicas are asked, it is told so.
-    """
-
-    def __init__(
-        self, url: StoreURL, options: StoreOptions, clock: Clock, on_change: Callable[[], None], spans: CommandSpans
-    ) -> None:
-        self.url, self.place, self.spans = url, Place(url.host, url.port), spans
-        self.known = Known()
-        # a replica answers then; to a primary it says nothing
-        self.greeting = Greeting(
-            0, url.username, url.password, options.client_name, self.known.identity, reads_replicas=True
-        )
-        self.breaker = Breaker(clock, lambda _: on_change(), options.breaker)
-        self.guard = Guard(self.breaker, options.ceiling_s)
-
-    @property
-    def id(self) -> bytes | None:
-        """Eight bytes that name the running server, empty when it may not be asked, None when it was never met."""
-        identity = self.known.identity
-        return identity.value if identity.met else None
-
-    @property
-    def is_well(self) -> bool:
-        """Nothing speaks against asking it."""
-        return self.breaker.state is BreakerState.CLOSED
 
 
 class Membership:
@@ -118,7 +87,8 @@ class Membership:
 
     def _new_member(self, place: Place) -> Member:
         spans = command_spans(database=0, address=place.host, port=place.port, dropped=self._dropped)
-        return Member(self._url.of(*place), self._options, self._clock, self._breaker_changed, spans)
+        breaker = Breaker(self._clock, lambda _: self._breaker_changed(), self._options.breaker)
+        return Member(self._url.of(*place), self._options, breaker, spans)
 
     @property
     def state(self) -> BreakerState:

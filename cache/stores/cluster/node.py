@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cache.clock import Deadline
-from cache.stores.cluster.membership import Member
+from cache.stores.cluster.member import Member
 from cache.stores.cluster.requests import commands_of, finish, learn, replies_to
 from cache.stores.cluster.words import Ask
 from cache.stores.exchange import Exchange

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import select
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 from cache.clock import Clock, Deadline
 from cache.core.steps import StoreStep
 from cache.errors import StoreError
-from cache.stores.cluster.membership import Membership
-from cache.stores.cluster.node import Node, Sending
+from cache.stores.cluster.membership import BESIDE, Membership
+from cache.stores.cluster.nodes import Nodes
 from cache.stores.cluster.routing import LookAgain, Request, operate
-from cache.stores.cluster.topology import Place, Topology
+from cache.stores.cluster.topology import Topology
 from cache.stores.cluster.words import Ask
-from cache.stores.connection import new_client
 from cache.stores.errors import store_error
 from cache.stores.forking import in_forked_child
 from cache.stores.options import StoreOptions
-from cache.stores.rack import Rack
 from telemetry.vocabulary import BreakerState, ErrorType
 
 
@@ -39,8 +35,8 @@ class ClusterStore:
         in_forked_child(self._begin_anew)
 
     def _begin(self) -> None:
-        self._nodes: dict[Place, Node] = {}
-        self._lock, self._looking = threading.Lock(), threading.Lock()
+        self._nodes = Nodes(self._members.member, self._options)
+        self._looking = threading.Lock()
 
     def _begin_anew(self) -> None:
         self._members.begin_anew()
@@ -99,7 +95,7 @@ class ClusterStore:
             return self._look(deadline)
         if members.is_time_to_look() and self._looking.acquire(blocking=False):
             try:
-                return self._ask_around(deadline)
+                return self._ask_around(deadline.part(BESIDE))
             except StoreError:
                 return topology
             finally:
@@ -130,77 +126,15 @@ class ClusterStore:
         except StoreError:
             self._members.failed_to_look()
             raise
-        for place in self._members.looked(topology):
-            node = self._nodes.pop(place, None)
-            if node is not None:
-                node.retire()
+        self._nodes.retire(self._members.looked(topology))
         return topology
 
     def _scatter(self, asks: list[Ask], topology: Topology | None, deadline: Deadline) -> list[Any]:
-        """Send all, then hear all; the replies in order, troubles as exceptions."""
-        places: dict[Place, list[int]] = {}
-        for i, ask in enumerate(asks):
-            places.setdefault(ask.spot.place, []).append(i)
-        sendings: list[tuple[Sending, list[int]]] = []
-        replies: list[Any] = [None] * len(asks)
-        try:
-            for place, mine in places.items():
-                sendings.append((self._node(place).begin([asks[i] for i in mine], deadline), mine))
-            for sending, mine in _as_they_answer(sendings):
-                for i, reply in zip(mine, sending.finish(), strict=True):
-                    replies[i] = self._members.heard(asks[i], reply, topology)
-        except BaseException as error:
-            for sending, _ in sendings:
-                sending.abandon(error)
-            raise
-        return replies
-
-    def _node(self, place: Place) -> Node:
-        node = self._nodes.get(place)
-        if node is None:
-            with self._lock:
-                node = self._nodes.get(place)
-                if node is None:
-                    node = self._nodes[place] = self._new_node(place)
-        return node
-
-    def _new_node(self, place: Place) -> Node:
-        member = self._members.member(place)
-        client = new_client(member.url, self._options, member.greeting, decode=False)
-        rack = Rack(client.connection_pool, self._options.max_connections, self._options.max_reply_bytes)
-        return Node(member, rack)
+        """The replies in order, troubles as exceptions; what they say of the map is noted."""
+        replies = self._nodes.ask(asks, deadline)
+        return [self._members.heard(ask, reply, topology) for ask, reply in zip(asks, replies, strict=True)]
 
     def close(self, seconds: float = 1.0) -> None:
         """Wait at most ``seconds`` for calls under way, then close every connection; later calls are refused."""
         self._closed = True
-        deadline = Deadline(self._clock, max(seconds, 1e-9))
-        for node in list(self._nodes.values()):
-            node.rack.close(deadline)
-
-
-Waiting = list[tuple[Sending, list[int]]]
-
-
-def _as_they_answer(sendings: Waiting) -> Iterator[tuple[Sending, list[int]]]:
-    """Those that are not on their way first, then each whose reply has begun, and at the end those that are late."""
-    waiting: dict[int, tuple[Sending, list[int]]] = {}
-    for pair in sendings:
-        if pair[0].held is None:
-            yield pair
-        else:
-            waiting[pair[0].held.fileno()] = pair
-    if len(waiting) < 2:
-        yield from waiting.values()
-        return
-    poller = select.poll()
-    for number, (sending, _) in waiting.items():
-        if sending.held is not None and sending.held.has_news():
-            poller.register(number, select.POLLOUT)
-        else:
-            poller.register(number, select.POLLIN)
-    while waiting:
-        left = max(0.0, min(sending.left() for sending, _ in waiting.values()))
-        ready = [number for number, _ in poller.poll(1000 * left)]
-        for number in ready or list(waiting):
-            poller.unregister(number)
-            yield waiting.pop(number)
+        self._nodes.close(Deadline(self._clock, max(seconds, 1e-9)))
