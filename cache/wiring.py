@@ -20,6 +20,7 @@ from cache.core.hiding import Hidden
 from cache.core.local import LocalTier
 from cache.core.pending import Debts, Pending
 from cache.core.policies import Policy, PolicyTable
+from cache.core.together import Questions
 from cache.metrics import get_metrics
 from cache.running import AsyncRunner, Runner
 from cache.settings import Settings
@@ -35,7 +36,7 @@ from telemetry.vocabulary import BreakerState, Tier
 
 _log = logging.getLogger("glasscache")
 
-P = TypeVar("P", Runner, AsyncRunner, Flights, Pending, Debts, LocalTier, Listener)
+P = TypeVar("P", Runner, AsyncRunner, Flights, Questions, Pending, Debts, LocalTier, Listener)
 
 
 @dataclass(slots=True)
@@ -172,6 +173,7 @@ def _engine(
         settle_s=settle_s(_url(settings)),
     )
     _forking(engine.flights)
+    _forking(engine.questions)
     _forking(engine.pending)
     _forking(engine.debts)
     return engine

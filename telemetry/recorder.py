@@ -12,7 +12,7 @@ from functools import partial
 
 from opentelemetry import metrics, trace
 from opentelemetry.metrics import MeterProvider, NoOpMeter
-from opentelemetry.trace import NoOpTracer, SpanContext, Tracer, TracerProvider
+from opentelemetry.trace import NoOpTracer, Span, SpanContext, Tracer, TracerProvider
 
 from telemetry import at_once, events, local, schema
 from telemetry.events import OperationEvent
@@ -112,9 +112,9 @@ class Recorder:
         """Record the caller's computation, under a span of its own."""
         return ComputeScope(self._kit, event)
 
-    def wait(self, event: OperationEvent, scope: FlightScope, leader: SpanContext | None) -> WaitScope:
+    def wait(self, event: OperationEvent, scope: FlightScope, leader: Span | SpanContext | None) -> WaitScope:
         """Record the wait for another caller's computation; links to its span."""
-        return WaitScope(self._kit, event, scope, leader)
+        return WaitScope(self._kit, event, scope, leader if isinstance(leader, SpanContext) else self._context(leader))
 
     def refresh(self, category: str, cause: SpanContext | None) -> RefreshScope:
         """A root span for a background refresh, linked to what caused it."""
@@ -126,12 +126,23 @@ class Recorder:
 
     def current_span_context(self) -> SpanContext | None:
         """Of the span that is current; None without a valid one."""
+        return self._context(self.current_span())
+
+    def current_span(self) -> Span | None:
+        """The span that is current: for who may follow, which costs less than its context and is seldom looked at."""
         try:
-            current = trace.get_current_span().get_span_context()
+            return trace.get_current_span()
         except Exception:
             self.ledger.drop()
             return None
-        return current if current.is_valid else None
+
+    def _context(self, span: Span | None) -> SpanContext | None:
+        try:
+            found = span.get_span_context() if span is not None else None
+        except Exception:
+            self.ledger.drop()
+            return None
+        return found if found is not None and found.is_valid else None
 
     def count_hit(self, category: str = GENERAL) -> None:
         """Count a hit of a cache of the application's own; makes no span."""

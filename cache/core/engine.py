@@ -18,12 +18,14 @@ from cache.core.fingerprint import Fingerprint
 from cache.core.flights import Flights
 from cache.core.generations import GenerationView, TokenSource, category_scope, tag_scope
 from cache.core.hiding import Hidden
+from cache.core.known import scope_name
 from cache.core.local import LocalTier
 from cache.core.memory import FailureMemory
 from cache.core.pending import Debts, Pending
 from cache.core.policies import Policy, PolicyTable
-from cache.core.shelves import Shelf, Shelves, Wanted, scope_name
+from cache.core.shelves import Shelf, Shelves, Wanted
 from cache.core.steps import Step
+from cache.core.together import Questions
 from cache.errors import StoreError
 from telemetry.events import OperationEvent
 from telemetry.vocabulary import BreakerState
@@ -74,6 +76,7 @@ class Engine:
     rand: Callable[[], float] = random.random
     view: GenerationView = field(default_factory=GenerationView)
     flights: Flights = field(default_factory=Flights)
+    questions: Questions = field(default_factory=Questions)
     failures: FailureMemory = field(default_factory=FailureMemory)
     local: LocalTier | None = None
     debts: Debts = None  # type: ignore[assignment]
