@@ -12,7 +12,8 @@ from support.cluster import Cluster, until
 from cache import Cache
 
 KEYS = [f"key{n}" for n in range(8)]
-ROUNDS = 2
+ROUNDS = 1
+"""Of all faults; more of them are the soak's."""
 
 
 class History:
@@ -104,4 +105,4 @@ def test_no_old_value_whatever_happens_to_the_servers(session_cluster: Cluster) 
     print(f"{history.reads} reads, {history.invalidations} invalidations")
     assert (history.wrong, history.errors) == ([], [])
     assert history.reads > 500
-    assert history.invalidations > 50
+    assert history.invalidations > 30

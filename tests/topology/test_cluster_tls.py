@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 from support import certificates
@@ -16,9 +15,10 @@ from cache import AsyncCache, Cache
 PATIENCE = {"read_deadline": 2, "write_deadline": 2}
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Of a cluster of primaries, each announced by the port of a TLS terminator before it."""
+    tmp_path = tmp_path_factory.mktemp("tls")
     with ExitStack() as stack:
         cluster = stack.enter_context(Cluster(replicas=0))
         ports = []
