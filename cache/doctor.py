@@ -179,9 +179,9 @@ def _rights(store: Store, prefix: str) -> Iterator[Finding]:
         ("SET", Call(("SET", key, "1", "PX", 1000), deadline)),
         ("GET", Call(("GET", key), deadline)),
         ("MGET", Call(("MGET", key), deadline)),
-        ("EVAL", RunScript(_PROBE, [key, f"{key}:hash"], [], deadline)),
+        ("EVAL", RunScript(_PROBE, [key, f"{prefix}prompt:{{{key}}}"], [], deadline)),
         # what the server knows already is run by its digest
-        ("EVALSHA", RunScript(_PROBE, [key, f"{key}:hash"], [], deadline)),
+        ("EVALSHA", RunScript(_PROBE, [key, f"{prefix}prompt:{{{key}}}"], [], deadline)),
         ("SCAN", Call(("SCAN", "0", "MATCH", f"{prefix}prompt:doctor", "COUNT", 1), deadline)),
         ("UNLINK", Call(("UNLINK", key), deadline)),
         ("DEL", Call(("DEL", key), deadline)),

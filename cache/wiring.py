@@ -25,7 +25,7 @@ from cache.metrics import get_metrics
 from cache.running import AsyncRunner, Runner
 from cache.settings import Settings
 from cache.stores import files
-from cache.stores.connect import StoreOptions, open_async_store, open_listener, open_store
+from cache.stores.connect import StoreOptions, open_async_store, open_listener, open_store, settle_s
 from cache.stores.contract import AsyncStore, Store
 from cache.stores.embedded import EmbeddedServer
 from cache.stores.forking import in_forked_child
@@ -170,6 +170,7 @@ def _engine(
         enabled=settings.enabled,
         read_s=settings.read_deadline,
         write_s=settings.write_deadline,
+        settle_s=settle_s(_url(settings)),
     )
     _forking(engine.flights)
     _forking(engine.questions)

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from opentelemetry import metrics, trace
 from opentelemetry.metrics import MeterProvider, NoOpMeter
 from opentelemetry.trace import NoOpTracer, SpanContext, Tracer, TracerProvider
 
-from telemetry import events, local, schema
-from telemetry.accounts import Account
-from telemetry.at_once import Command, Served, record_at_once
+from telemetry import at_once, events, local, schema
 from telemetry.events import OperationEvent
 from telemetry.instruments import Instruments
 from telemetry.kit import Kit
@@ -36,6 +35,12 @@ class Recorder:
         meter_provider: likewise.
         ledger: the accounts; None begins new ones.
         monotonic: the clock of durations, seconds.
+
+    Attributes:
+        now: that clock.
+        hit_at_once: records an operation that was answered while nothing ran that could look at it (``at_once``):
+            takes account, beginning by ``now``, SHA-256 of the key, what was served and, where Redis answered, the
+            command; False when nothing was recorded, for it can only be recorded the ordinary way.
 
     Example:
         >>> from telemetry.vocabulary import Operation, Outcome
@@ -58,6 +63,8 @@ class Recorder:
         self.local = LocalAccounts()
         self.tracer = self._tracer(tracer_provider)
         self._kit = Kit(self.tracer, self._instruments(meter_provider), self.ledger, monotonic)
+        # no methods around them: they are on the path of every hit
+        self.now, self.hit_at_once = monotonic, partial(at_once.record, self._kit)
 
     def _tracer(self, provider: TracerProvider | None) -> Tracer:
         try:
@@ -100,35 +107,6 @@ class Recorder:
             began: when it began, by the recorder's clock; None is now.
         """
         return OperationScope(self._kit, OperationEvent(category, operation, digest, batch_size), began)
-
-    def hit_at_once(self, account: Account, began: float, digest: bytes, entry: Served) -> bool:
-        """Record an operation that was answered in this process, without a step.
-
-        Args:
-            account: where it is counted, from the ledger.
-            began: when it began, by the recorder's clock.
-            digest: SHA-256 of the key, for the span only.
-
-        Returns:
-            False when nothing was recorded, for it can only be recorded the ordinary way.
-        """
-        return record_at_once(self._kit, account, began, digest, entry)
-
-    def hit_afterwards(self, account: Account, digest: bytes, served: Served, command: Command) -> bool:
-        """Record an operation that one command answered, while nothing ran that could look at it.
-
-        Args:
-            account, digest, served: as ``hit_at_once``.
-            command: what was sent, and when.
-
-        Returns:
-            False when nothing was recorded, for it can only be recorded the ordinary way.
-        """
-        return record_at_once(self._kit, account, command[2], digest, served, command)
-
-    def now(self) -> float:
-        """The moment by the clock of durations, seconds."""
-        return self._kit.monotonic()
 
     def compute(self, event: OperationEvent) -> ComputeScope:
         """Record the caller's computation, under a span of its own."""

@@ -50,6 +50,8 @@ class Engine:
         read_s: deadline of a whole read, seconds.
         write_s: deadline of a whole write, seconds.
         sweep_s: how long one pattern may scan, seconds.
+        settle_s: how long a pattern waits after it refused the writes that are under way, seconds; in a cluster one may
+            have been let through a moment before.
         hidden: hides what names in Redis would say; None leaves them readable.
         debts: what is pending of tenants; None makes a new account.
         local: what is kept in the process for the categories that ask for it; None where none does.
@@ -68,6 +70,7 @@ class Engine:
     read_s: float = 0.05
     write_s: float = 0.1
     sweep_s: float = 10.0
+    settle_s: float = 0.0
     tokens: TokenSource = secrets.token_bytes
     rand: Callable[[], float] = random.random
     view: GenerationView = field(default_factory=GenerationView)
