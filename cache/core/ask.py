@@ -16,6 +16,7 @@ from cache.core.reading import is_far, look, look_on, look_quickly
 from cache.core.shelves import Wanted
 from cache.core.steps import Call, Compute
 from cache.core.straight import Sent
+from cache.core.together import PATIENCE
 from cache.core.verdicts import Found, decode
 from cache.errors import StoreError
 from telemetry.events import OperationEvent
@@ -89,6 +90,7 @@ def _reply(ask: Ask, deadline: Deadline) -> Operation[Any]:
         StoreError: it did not answer properly.
     """
     engine, question, name = ask.engine, ask.wanted.question, ask.wanted.address.name
+    end = Deadline(engine.clock, PATIENCE * engine.read_s)
     if not engine.flights.crowded(name):
         try:
             return (yield Call(question, deadline, True))
@@ -96,7 +98,7 @@ def _reply(ask: Ask, deadline: Deadline) -> Operation[Any]:
             # those who came meanwhile may have kept this loop from its reply: what they ask is worth waiting for
             if trouble.kind is not ErrorType.TIMEOUT or not engine.flights.crowded(name):
                 raise
-    return (yield from engine.questions.ask(question, engine.clock, engine.read_s))
+    return (yield from engine.questions.ask(question, engine.clock, engine.read_s, end))
 
 
 def from_entry(ask: Ask) -> Any:
