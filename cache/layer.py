@@ -302,6 +302,8 @@ class Cache(Opened):
 
     def _twin(self) -> AsyncCache:
         """The async cache that decorated coroutines run on; it shares this one's flights."""
+        if self._lender is not None:
+            return self._lender[0]._twin().scoped(self._lender[1])
         if self._async is None:
             from cache import wiring
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from cache.core.at_once import Answers
 from cache.core.engine import Engine
 from cache.core.policies import Policy, PolicyTable
+from cache.core.tenants import Tenants
+from cache.errors import CacheKeyError
+from cache.stores.forking import in_forked_child
 from telemetry.vocabulary import Operation
 
 if TYPE_CHECKING:
@@ -28,6 +32,9 @@ class Opened:
         self._engine: Engine = parts.engine
         self._near = Answers(parts.engine, Operation.GET)
         self._near_or_compute = Answers(parts.engine, Operation.GET_OR_COMPUTE)
+        self._tenants = Tenants(parts.engine)
+        in_forked_child(self._tenants.begin_anew)
+        self._lender: tuple[Self, str] | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings | None = None, *, policies: Iterable[Policy] = (), **parts: Any) -> Self:
@@ -69,6 +76,24 @@ class Opened:
             EmbeddedServerError: the extra ``glasscache[embedded]`` is not installed, or the server does not start.
         """
         return cls.from_url("embedded://", policies=policies, **settings)
+
+    def scoped(self, tenant: str) -> Self:
+        """The cache of one tenant: what it stores answers, and is dropped, for nobody else.
+
+        A view that is cheap to make for each request: it uses this cache's connections, accounts and policies, and is
+        closed with it. Keys, tags, categories and patterns mean the tenant's own. It keeps nothing in the process.
+
+        Args:
+            tenant: who asks, as the server knows it and never as the caller says; any text.
+
+        Raises:
+            CacheKeyError: no text, empty, no valid Unicode, or asked of a tenant's cache.
+        """
+        if self._lender is not None:
+            raise CacheKeyError("this is a tenant's cache already: ask the cache that it came from")
+        view = type(self)(replace(self._parts, engine=self._tenants.engine(tenant), lent=True))
+        view._lender = self, tenant
+        return view
 
     @property
     def policies(self) -> PolicyTable:

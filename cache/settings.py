@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cache.core.keys import check_namespace
@@ -19,6 +19,7 @@ from cache.errors import CacheError, SettingsError
 _EXAMPLES = {
     "CACHE_ENABLED": "true",
     "REDIS_URL": "redis://redis:6379/0",
+    "CACHE_REDIS_PASSWORD_FILE": "/run/secrets/redis_password",
     "CACHE_NAMESPACE": "team-a",
     "CACHE_READ_DEADLINE": "0.05",
     "CACHE_WRITE_DEADLINE": "0.1",
@@ -29,6 +30,10 @@ _EXAMPLES = {
     "CACHE_FLEET": "true",
     "CACHE_LOCAL_CATEGORIES": "embedding,static",
     "CACHE_LOCAL_MAX_BYTES": "67108864",
+    "CACHE_SIGNING_KEY_OLD": "the key before CACHE_SIGNING_KEY",
+    "CACHE_SIGNING_WINDOW": "172800",
+    "CACHE_HASHED_KEYS": "true",
+    "CACHE_KEY_SECRET": "$(openssl rand -hex 32)",
     "CACHE_API_TOKEN": "$(openssl rand -hex 32)",
     "CACHE_API_HOSTS": "cache.example.org,.internal",
     "CACHE_API_DOCS": "auto",
@@ -60,6 +65,7 @@ class Settings(BaseSettings):
     redis_url: SecretStr = Field(
         SecretStr("redis://redis:6379/0"), validation_alias=AliasChoices("REDIS_URL", "redis_url")
     )
+    redis_password_file: str = Field("", validation_alias=_variable("CACHE_REDIS_PASSWORD_FILE"))
     default_ttl: float = Field(3600, validation_alias=_variable("CACHE_DEFAULT_TTL"))
     ttl_context: float = Field(3600, validation_alias=_variable("CACHE_TTL_CONTEXT"))
     ttl_embedding: float = Field(86_400, validation_alias=_variable("CACHE_TTL_EMBEDDING"))
@@ -67,6 +73,10 @@ class Settings(BaseSettings):
     ttl_prompt: float = Field(3600, validation_alias=_variable("CACHE_TTL_PROMPT"))
     namespace: str = Field("", validation_alias=_variable("CACHE_NAMESPACE"))
     signing_key: SecretStr = Field(SecretStr(""), validation_alias=_variable("CACHE_SIGNING_KEY"))
+    signing_key_old: SecretStr = Field(SecretStr(""), validation_alias=_variable("CACHE_SIGNING_KEY_OLD"))
+    signing_window: float = Field(172_800, ge=0, le=315_360_000, validation_alias=_variable("CACHE_SIGNING_WINDOW"))
+    hashed_keys: bool = Field(False, validation_alias=_variable("CACHE_HASHED_KEYS"))
+    key_secret: SecretStr = Field(SecretStr(""), validation_alias=_variable("CACHE_KEY_SECRET"))
     api_token: SecretStr = Field(SecretStr(""), validation_alias=_variable("CACHE_API_TOKEN"))
     api_hosts: str = Field("", validation_alias=_variable("CACHE_API_HOSTS"))
     api_docs: Literal["auto", "true", "false"] = Field("auto", validation_alias=_variable("CACHE_API_DOCS"))
@@ -92,6 +102,15 @@ class Settings(BaseSettings):
     @classmethod
     def _ttl(cls, value: float) -> float:
         return seconds(value)
+
+    @field_validator("signing_key_old")
+    @classmethod
+    def _old(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        """Without a new key nothing is signed, and whoever set the old one alone meant something else."""
+        key = info.data.get("signing_key")
+        if value.get_secret_value() and not (key and key.get_secret_value()):
+            raise ValueError("an old key stands beside a new one in CACHE_SIGNING_KEY")
+        return value
 
     @field_validator("api_token")
     @classmethod
@@ -157,6 +176,17 @@ class Settings(BaseSettings):
             raise SettingsError(_first_fault(error)) from None
         except CacheError as error:
             raise SettingsError(str(error)) from None
+
+    @property
+    def password_file(self) -> str:
+        """The file with the store's password; empty where the URL has it. An embedded server has none."""
+        embedded = self.redis_url.get_secret_value().startswith("embedded:")
+        return "" if embedded else self.redis_password_file
+
+    @property
+    def hides_keys(self) -> bool:
+        """Whether names in Redis are digests."""
+        return self.hashed_keys or bool(self.key_secret.get_secret_value())
 
     @property
     def api_host_names(self) -> tuple[str, ...]:

@@ -8,20 +8,24 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from pydantic import SecretStr
+
 from cache.clock import Clock, SystemClock
 from cache.core import nearby
 from cache.core.engine import Engine
 from cache.core.entry import Sealer
 from cache.core.flights import Flights
 from cache.core.generations import token_in
+from cache.core.hiding import Hidden
 from cache.core.local import LocalTier
-from cache.core.pending import Pending
+from cache.core.pending import Debts, Pending
 from cache.core.policies import Policy, PolicyTable
+from cache.core.together import Questions
 from cache.metrics import get_metrics
 from cache.running import AsyncRunner, Runner
 from cache.settings import Settings
 from cache.stores import files
-from cache.stores.connect import StoreOptions, open_async_store, open_listener, open_store
+from cache.stores.connect import StoreOptions, open_async_store, open_listener, open_store, settle_s
 from cache.stores.contract import AsyncStore, Store
 from cache.stores.embedded import EmbeddedServer
 from cache.stores.forking import in_forked_child
@@ -32,7 +36,7 @@ from telemetry.vocabulary import BreakerState, Tier
 
 _log = logging.getLogger("glasscache")
 
-P = TypeVar("P", Runner, AsyncRunner, Flights, Pending, LocalTier, Listener)
+P = TypeVar("P", Runner, AsyncRunner, Flights, Questions, Pending, Debts, LocalTier, Listener)
 
 
 @dataclass(slots=True)
@@ -41,6 +45,7 @@ class Parts:
 
     Args:
         server: the embedded server, when this cache started one.
+        lent: another cache's, which closes them.
     """
 
     engine: Engine
@@ -48,9 +53,12 @@ class Parts:
     settings: Settings
     server: EmbeddedServer | None = None
     listener: Listener | None = None
+    lent: bool = False
 
     def close(self, seconds: float) -> None:
         """Drain and close within ``seconds``; then end the server that was started."""
+        if self.lent:
+            return
         if self.listener is not None:
             self.listener.close(seconds)
         self.runner.close(seconds)
@@ -67,9 +75,12 @@ class AsyncParts:
     settings: Settings
     server: EmbeddedServer | None = None
     listener: Listener | None = None
+    lent: bool = False
 
     async def aclose(self, seconds: float) -> None:
         """Drain and close within ``seconds``; then end the server that was started."""
+        if self.lent:
+            return
         if self.listener is not None:
             await asyncio.to_thread(self.listener.close, seconds)
         await self.runner.aclose(seconds)
@@ -154,13 +165,17 @@ def _engine(
         unchanged=files.unchanged,
         policies=table,
         namespace=settings.namespace,
-        sealer=Sealer(settings.signing_key.get_secret_value().encode()),
+        hidden=Hidden(_bytes(settings.key_secret), settings.namespace) if settings.hides_keys else None,
+        sealer=_sealer(settings, clock),
         enabled=settings.enabled,
         read_s=settings.read_deadline,
         write_s=settings.write_deadline,
+        settle_s=settle_s(_url(settings)),
     )
     _forking(engine.flights)
+    _forking(engine.questions)
     _forking(engine.pending)
+    _forking(engine.debts)
     return engine
 
 
@@ -184,8 +199,19 @@ def _listener(settings: Settings, engine: Engine, store: Store | AsyncStore, url
         serving=store.identity,
         clock=engine.clock,
     )
+    listener.find = getattr(store, "where", listener.find)
     engine.local = _forking(tier)
     return _forking(listener)
+
+
+def _sealer(settings: Settings, clock: Clock) -> Sealer:
+    """Seals by the key of the settings; believes what the old one sealed for a while from now on."""
+    until = clock.monotonic() + settings.signing_window
+    return Sealer(_bytes(settings.signing_key), _bytes(settings.signing_key_old), lambda: clock.monotonic() < until)
+
+
+def _bytes(secret: SecretStr) -> bytes:
+    return secret.get_secret_value().encode()
 
 
 def _forking(part: P) -> P:
@@ -214,7 +240,11 @@ def _server(settings: Settings) -> tuple[str, EmbeddedServer | None]:
 
 
 def _options(settings: Settings) -> StoreOptions:
-    return StoreOptions(max_connections=settings.max_connections, fast_path=settings.fast_path)
+    return StoreOptions(
+        max_connections=settings.max_connections,
+        fast_path=settings.fast_path,
+        password_file=settings.password_file,
+    )
 
 
 def _watch(recorder: Recorder) -> Callable[[str, BreakerState], None]:

@@ -75,7 +75,7 @@ PURE = frozenset({
     "__future__", "abc", "collections", "contextlib", "contextvars", "dataclasses", "datetime", "decimal", "enum",
     "functools",
     "hashlib", "heapq", "hmac", "itertools", "json", "math", "numpy", "operator", "orjson", "pathlib", "random",
-    "re", "secrets", "string", "struct", "threading", "types", "typing", "urllib.parse", "uuid", "zlib",
+    "re", "secrets", "string", "struct", "threading", "types", "typing", "urllib.parse", "uuid", "weakref", "zlib",
     "zstandard",
     "cache.core", "cache.errors", "cache.clock", "telemetry",
 })

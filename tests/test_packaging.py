@@ -132,7 +132,7 @@ def test_example_environment_lists_every_setting() -> None:
 
 def test_secrets_of_the_example_are_empty() -> None:
     """Nobody can run with a secret that is written in the repository."""
-    secret = re.compile(r"^(\w*(?:KEY|TOKEN|PASSWORD)\w*)=(.*)$", re.MULTILINE)
+    secret = re.compile(r"^(\w*(?:KEY|TOKEN|PASSWORD|SECRET)(?!S)\w*)=(.*)$", re.MULTILINE)
     found = secret.findall((ROOT / ".env.example").read_text())
     assert {name for name, value in found if not value} == {name for name, _ in found}
     expected = {"CACHE_SIGNING_KEY", "CACHE_API_TOKEN", "REDIS_PASSWORD", "GF_SECURITY_ADMIN_PASSWORD"}

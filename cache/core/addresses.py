@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from cache.core import keys
 from cache.core.canonical import encode
+from cache.core.hiding import Hidden
 
 Suffix = Callable[[Any], str]
 """Makes the part of a name after the prefix."""
@@ -38,13 +39,19 @@ class Addresses:
         category: its name, part of the digest.
         prefix: first part of its names.
         suffix: makes the rest of a name.
+        hidden: hides that rest; None leaves it readable.
     """
 
-    __slots__ = ("_head", "_made", "_salt", "_shaped", "_suffix")
+    __slots__ = ("_head", "_hidden", "_made", "_salt", "_shaped", "_suffix")
 
-    def __init__(self, namespace: str, category: str, prefix: str, suffix: Suffix) -> None:
+    def __init__(
+        self, namespace: str, category: str, prefix: str, suffix: Suffix, hidden: Hidden | None = None
+    ) -> None:
         self._head = f"{keys.within(namespace)}{prefix}:"
         self._salt = b"".join(b"%d:%b" % (len(part), part) for part in (namespace.encode(), category.encode()))
+        if hidden is not None:
+            self._salt = hidden.salt + self._salt
+        self._hidden = hidden
         self._suffix, self._made = suffix, _FROM_BYTES.get(suffix)
         self._shaped = suffix in keys.SHAPED
 
@@ -59,6 +66,8 @@ class Addresses:
         canonical = encode(key)
         digest = hashlib.sha256(b"%b%d:%b" % (self._salt, len(canonical), canonical)).digest()
         suffix = self._suffix(key) if self._made is None else self._made(key, canonical)
+        if self._hidden is not None:
+            suffix = self._hidden.suffix(suffix)
         return Address(self._head + suffix, digest), len(canonical)
 
 

@@ -32,9 +32,9 @@ class Answers:
         self._engine, recorder = engine, engine.recorder
         # one that is to be made anew ahead of its end needs the operation
         self._shelves: dict[str, Shelf] = {
-            name: shelf
-            for name, shelf in engine.shelves.items()
-            if engine.enabled and shelf.policy.tier is Tier.LOCAL and not shelf.policy.refresh_ahead
+            name: engine.shelves[name]
+            for name, policy in engine.policies.items()
+            if engine.enabled and policy.tier is Tier.LOCAL and not policy.refresh_ahead
         }
         self.any = bool(self._shelves)
         self._accounts = {name: recorder.ledger.account(name, operation) for name in self._shelves}

@@ -16,13 +16,16 @@ from cache.clock import Clock, Deadline
 from cache.core.entry import Sealer
 from cache.core.fingerprint import Fingerprint
 from cache.core.flights import Flights
-from cache.core.generations import GenerationView, TokenSource, category_scope
+from cache.core.generations import GenerationView, TokenSource, category_scope, tag_scope
+from cache.core.hiding import Hidden
+from cache.core.known import scope_name
 from cache.core.local import LocalTier
 from cache.core.memory import FailureMemory
-from cache.core.pending import Pending
+from cache.core.pending import Debts, Pending
 from cache.core.policies import Policy, PolicyTable
-from cache.core.shelves import Shelf, Wanted, scope_name
+from cache.core.shelves import Shelf, Shelves, Wanted
 from cache.core.steps import Step
+from cache.core.together import Questions
 from cache.errors import StoreError
 from telemetry.events import OperationEvent
 from telemetry.vocabulary import BreakerState
@@ -48,6 +51,10 @@ class Engine:
         read_s: deadline of a whole read, seconds.
         write_s: deadline of a whole write, seconds.
         sweep_s: how long one pattern may scan, seconds.
+        settle_s: how long a pattern waits after it refused the writes that are under way, seconds; in a cluster one may
+            have been let through a moment before.
+        hidden: hides what names in Redis would say; None leaves them readable.
+        debts: what is pending of tenants; None makes a new account.
         local: what is kept in the process for the categories that ask for it; None where none does.
     """
 
@@ -58,23 +65,29 @@ class Engine:
     unchanged: Callable[[Sequence[Fingerprint]], bool]
     policies: PolicyTable = field(default_factory=PolicyTable)
     namespace: str = ""
+    hidden: Hidden | None = None
     sealer: Sealer = field(default_factory=Sealer)
     enabled: bool = True
     read_s: float = 0.05
     write_s: float = 0.1
     sweep_s: float = 10.0
+    settle_s: float = 0.0
     tokens: TokenSource = secrets.token_bytes
     rand: Callable[[], float] = random.random
     view: GenerationView = field(default_factory=GenerationView)
     flights: Flights = field(default_factory=Flights)
+    questions: Questions = field(default_factory=Questions)
     failures: FailureMemory = field(default_factory=FailureMemory)
     local: LocalTier | None = None
+    debts: Debts = None  # type: ignore[assignment]
     pending: Pending = field(init=False)
-    shelves: dict[str, Shelf] = field(init=False, repr=False)
+    shelves: Shelves = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.pending = Pending(category_scope(name) for name in self.policies)
-        self.shelves = {name: Shelf(self.namespace, policy) for name, policy in self.policies.items()}
+        scopes = [category_scope(name) for name in self.policies]
+        self.pending = Pending(scopes)
+        self.debts = self.debts or Debts(scopes)
+        self.shelves = Shelves(self.namespace, self.policies, self.hidden)
 
     def reading(self) -> Deadline:
         """The deadline of a read that begins now."""
@@ -102,7 +115,7 @@ class Engine:
         """
         try:
             return self.shelves[category]
-        except (KeyError, TypeError):
+        except TypeError:
             return self.shelves[self.policies[category].name]
 
     def want(self, policy: Policy, key: Any, tags: Sequence[str] = ()) -> Wanted:
@@ -112,6 +125,10 @@ class Engine:
             CacheKeyError: the key or a tag cannot be encoded, or there are too many tags.
         """
         return self.shelves[policy.name].want(key, tags)
+
+    def tag_scope(self, tag: str) -> str:
+        """Name of a tag's scope."""
+        return tag_scope(tag if self.hidden is None else self.hidden.part(tag))
 
     def scope_name(self, scope: str) -> str:
         """The Redis key of a scope's generation."""

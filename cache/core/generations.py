@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 TOKEN = 16
@@ -24,6 +23,9 @@ TOKEN = 16
 
 NO_TOKEN = bytes(TOKEN)
 """Own token of a key that holds no record of ours."""
+
+PROPOSED = b"+"
+"""What the write script is told before the token that it may give a tag which has none."""
 
 FENCE_OF_CATEGORY = 32
 """A write compares this much of a category's record: read token and write fence."""
@@ -64,8 +66,7 @@ class Fence(NamedTuple):
         return Fence(tuple((name, made.get(name, token)) for name, token in self.scopes), self.own)
 
 
-@dataclass(frozen=True, slots=True)
-class CategoryRecord:
+class CategoryRecord(NamedTuple):
     """A category's generation, taken apart."""
 
     fence: bytes

@@ -8,11 +8,11 @@ from typing import Any
 from cache.core import keys, patterns
 from cache.core.engine import Engine, Operation
 from cache.core.entry import tombstone
-from cache.core.generations import FENCE_OF_CATEGORY, TOKEN, category_scope, tag_scope
+from cache.core.generations import FENCE_OF_CATEGORY, TOKEN, category_scope
 from cache.core.healing import change
 from cache.core.patterns import PatternPlan
 from cache.core.scripts import CHANGE, DELETE
-from cache.core.steps import Arg, Call, RunScript
+from cache.core.steps import Arg, Call, Pause, RunScript
 from cache.errors import PatternError, StoreError
 from telemetry.events import OperationEvent
 from telemetry.vocabulary import ALL, ErrorType, Trigger
@@ -72,10 +72,10 @@ def invalidate(
     if pattern is not None:
         if tags or category is not None:
             raise PatternError("give a pattern, or tags and a category, not both")
-        plan = patterns.plan(pattern, engine.policies.prefixes, namespace=engine.namespace)
+        plan = patterns.plan(pattern, engine.policies.prefixes, namespace=engine.namespace, hidden=engine.hidden)
         return (yield from _by_pattern(engine, plan, trigger or Trigger.API, dry_run=dry_run))
     names = keys.check_tags(tags)
-    scopes = [tag_scope(tag) for tag in names]
+    scopes = [engine.tag_scope(tag) for tag in names]
     if category is not None:
         scopes.append(category_scope(engine.policies[category].name))
     if not scopes:
@@ -134,6 +134,8 @@ def refuse_writes(engine: Engine, plan: PatternPlan) -> Operation[None]:
         yield RunScript(CHANGE, [engine.scope_name(scope)], args, engine.writing(), idempotent=True)
     finally:
         engine.changed(scopes=[scope])
+    if engine.settle_s:
+        yield Pause(engine.settle_s)
 
 
 def sweep(engine: Engine, glob: str, event: OperationEvent, *, dry_run: bool = False) -> Operation[int]:

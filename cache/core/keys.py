@@ -152,6 +152,15 @@ def check_namespace(namespace: str) -> str:
     return namespace
 
 
+def tenant_namespace(namespace: str, tenant: str) -> str:
+    """The namespace of one tenant within another, which may be empty: ``@`` begins no part of any other name.
+
+    Raises:
+        CacheKeyError: the tenant is no text, empty, or no valid Unicode.
+    """
+    return f"{within(namespace)}@{escape(tenant)}"
+
+
 def check_text(text: Any) -> str:
     """The text itself.
 

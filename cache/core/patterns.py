@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from cache.core.generations import category_scope, tag_scope
+from cache.core.hiding import Hidden
 from cache.core.keys import escape
 from cache.errors import PatternError
 from telemetry.vocabulary import OTHER
@@ -37,16 +38,19 @@ class PatternPlan:
     glob: str
 
 
-def plan(pattern: str, prefixes: Mapping[str, str], *, namespace: str = "") -> PatternPlan:
+def plan(
+    pattern: str, prefixes: Mapping[str, str], *, namespace: str = "", hidden: Hidden | None = None
+) -> PatternPlan:
     """Read a pattern.
 
     Args:
         pattern: a category's prefix, a colon, then a Redis glob.
         prefixes: from prefix to category.
         namespace: put before the pattern when there is one.
+        hidden: how the names that it is to match are hidden.
 
     Raises:
-        PatternError: empty, too long, unbounded, of no known category, or costly to match.
+        PatternError: empty, too long, unbounded, of no known category, costly to match, or of a hidden name's part.
     """
     if not isinstance(pattern, str) or not pattern:
         raise PatternError("a pattern is text such as context:task-1:*")
@@ -62,11 +66,13 @@ def plan(pattern: str, prefixes: Mapping[str, str], *, namespace: str = "") -> P
         raise PatternError(f"a pattern goes on after its prefix, for example {prefix}:*")
     if rest.count("*") + rest.count("[") > MOST_STARS or "**" in rest:
         raise PatternError(f"a pattern has at most {MOST_STARS} stars and classes, and no two stars in a row")
-    glob = f"{_escape(namespace)}:{pattern}" if namespace else pattern
-    return PatternPlan(category, _scope(category, rest), glob)
+    glob = pattern if hidden is None else f"{prefix}:{hidden.glob(rest)}"
+    if namespace:
+        glob = f"{_escape(namespace)}:{glob}"
+    return PatternPlan(category, _scope(category, rest, hidden), glob)
 
 
-def _scope(category: str, rest: str) -> str | None:
+def _scope(category: str, rest: str, hidden: Hidden | None) -> str | None:
     """``context:{id}:*``, ``tool:{name}:*`` and ``{prefix}:*`` equal a scope."""
     if rest == "*":
         return category_scope(category)
@@ -75,7 +81,11 @@ def _scope(category: str, rest: str) -> str | None:
     if kind is None or not colon or tail != "*" or not _PART.match(part):
         return None
     name = unquote(part)
-    return tag_scope(f"{kind}:{name}") if escape(name) == part else None  # else no key of that name is written so
+    if escape(name) != part:
+        # no key of that name is written so
+        return None
+    tag = f"{kind}:{name}"
+    return tag_scope(tag if hidden is None else hidden.part(tag))
 
 
 def prefix_category(key: str, prefixes: Mapping[str, str]) -> str:

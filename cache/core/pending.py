@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
+from weakref import WeakValueDictionary
 
 PENDING = 1024
 """Beyond this many pending scopes and keys, whole categories are invalidated instead."""
+
+OWING = 4096
+"""Tenants with pending invalidations that are kept by name; beyond that all are in doubt."""
 
 
 class Pending:
@@ -50,3 +54,56 @@ class Pending:
             for name in names:
                 self._names.pop(name, None)
             self.some = bool(self._scopes or self._names)
+
+
+class _Owed(Pending):
+    """What is pending of one tenant: remembered while there is any, though nobody holds the tenant's cache."""
+
+    def __init__(self, categories: Iterable[str], tenant: str, debts: Debts) -> None:
+        super().__init__(categories)
+        self._tenant, self._debts = tenant, debts
+
+    def add(self, *, scopes: Iterable[str] = (), names: Iterable[str] = ()) -> None:
+        super().add(scopes=scopes, names=names)
+        self._debts.keep(self._tenant, self)
+
+
+class Debts:
+    """What is pending of every tenant; shared by a cache and its twin, safe for threads.
+
+    Args:
+        categories: scopes of the cache's categories.
+    """
+
+    def __init__(self, categories: Iterable[str]) -> None:
+        self._scopes = tuple(categories)
+        self._known: WeakValueDictionary[str, _Owed] = WeakValueDictionary()
+        self._owing: dict[str, _Owed] = {}
+        self._in_doubt = False
+        self._lock = threading.RLock()
+
+    def begin_anew(self) -> None:
+        """In a forked child: a thread of the parent may have held a lock."""
+        self._lock = threading.RLock()
+        for owed in list(self._known.values()):
+            owed.begin_anew()
+
+    def of(self, tenant: str) -> Pending:
+        """What is pending of a tenant, for every engine of it the same."""
+        with self._lock:
+            owed = self._known.get(tenant)
+            if owed is None:
+                owed = self._known[tenant] = _Owed(self._scopes, tenant, self)
+                if self._in_doubt:
+                    owed.add(scopes=self._scopes)
+            return owed
+
+    def keep(self, tenant: str, owed: _Owed) -> None:
+        """Remember what is pending until it is carried out."""
+        with self._lock:
+            self._owing[tenant] = owed
+            if len(self._owing) > OWING:
+                self._owing = {name: one for name, one in self._owing.items() if one.some}
+            if len(self._owing) > OWING:
+                # names are not kept without bound: from now on each tenant's first call drops what it has
+                self._owing, self._in_doubt = {}, True

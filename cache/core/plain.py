@@ -175,7 +175,7 @@ def invalidate_pattern(engine: Engine, warn: Warn, pattern: Any) -> Operation[in
         try:
             # a pattern of no category of ours concerns nothing but the keys themselves
             with suppress(PatternError):
-                yield from refuse_writes(engine, plan_pattern(pattern, engine.policies.prefixes))
+                yield from refuse_writes(engine, plan_pattern(pattern, engine.policies.prefixes, hidden=engine.hidden))
             count = yield from sweep(engine, pattern, event)
         except StoreError as trouble:
             engine.failed(event, trouble)

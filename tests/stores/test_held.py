@@ -19,6 +19,7 @@ import redis
 from cache.clock import Deadline, SystemClock
 from cache.core.breaker import Breaker, BreakerOptions
 from cache.core.steps import Batch, Call
+from cache.core.straight import NOT_NOW, Failed
 from cache.errors import StoreError
 from cache.stores.connect import StoreOptions, _spans, open_store
 from cache.stores.exchange import CURRENT
@@ -80,11 +81,23 @@ def _one_call(store, rand):
             one, wrong_type, two = store.execute(Batch(commands, Deadline(CLOCK, seconds), True))
             right = (one, two) == (_value(number), _value(other)) and isinstance(wrong_type, StoreError)
         else:
-            found = _call(store, "MGET", f"k{number}", "absent", f"k{other}", seconds=seconds)
+            found = _found(store, rand, ("MGET", f"k{number}", "absent", f"k{other}"), seconds)
             right = found == [_value(number), None, _value(other)]
     except StoreError as trouble:
         return None if trouble.kind in (ErrorType.TIMEOUT, ErrorType.POOL_EXHAUSTED) else trouble
     return None if right else (number, other)
+
+
+def _found(store, rand, question, seconds):
+    """What a question finds, asked straight away as often as by a step."""
+    found = store.straight.ask(question, seconds) if rand.random() < 0.5 else NOT_NOW
+    if type(found) is Failed:
+        if not isinstance(found.error, Exception):
+            raise found.error
+        if found.trouble is not None:
+            raise found.trouble
+        found = NOT_NOW
+    return _call(store, *question, seconds=seconds) if found is NOT_NOW else found
 
 
 @pytest.fixture
