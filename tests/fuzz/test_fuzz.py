@@ -1,6 +1,6 @@
 """Fuzzing of what reads strangers' input: the entry decoder, the key encoder, the pattern parser.
 
-10,000 inputs each; ``FUZZ_INPUTS=1000000`` or ``make fuzz`` takes more. Each of Hypothesis's examples is followed by 24
+10,000 inputs each; ``FUZZ_INPUTS=1000000`` or ``make fuzz`` takes more. Each of Hypothesis's examples is followed by 49
 that are derived from it, which costs a tenth. What once failed is kept in ``corpus``, a line each.
 """
 
@@ -38,7 +38,7 @@ from cache.errors import CacheKeyError, CacheValueError, PatternError
 CORPUS = Path(__file__).parent / "corpus"
 INPUTS = int(os.environ.get("FUZZ_INPUTS", "10000"))
 
-DERIVED = 24
+DERIVED = 49
 """Inputs that are made of one example."""
 
 fuzzed = settings(

@@ -268,6 +268,45 @@ def test_each_act_of_an_administrator_is_a_line(glasscache_url: str, caplog: pyt
     assert [word for word in ("canary", TOKEN, "10.9.9.9") if word in text] == []
 
 
+def test_clearing_twice_at_once_under_load_leaves_nothing_old(glasscache_url: str) -> None:
+    """Two administrators, one origin that changes, callers in between: nobody ever gets what was cleared."""
+    truth, refused = [0], []
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        metrics = CacheMetrics()
+        async with AsyncCache.from_url(
+            glasscache_url, recorder=metrics.recorder, read_deadline=2, write_deadline=2
+        ) as cache:
+
+            async def origin() -> int:
+                value = truth[0]
+                await asyncio.sleep(0)
+                return value
+
+            async def caller() -> None:
+                while truth[0] < 40:
+                    least = truth[0]
+                    assert await cache.get_or_compute("prompt", "k", origin) >= min(cleared, least)
+                    await asyncio.sleep(0)
+
+            async def administrator() -> None:
+                answered = await client.post("/cache/invalidate?pattern=prompt:*", headers=AUTH)
+                assert answered.json()["complete"]
+
+            cleared = 0
+            callers = [asyncio.create_task(caller()) for _ in range(8)]
+            for now in range(1, 41):
+                truth[0] = now
+                await asyncio.gather(administrator(), administrator())
+                cleared = now
+                assert await cache.get_or_compute("prompt", "k", origin) >= now
+            await asyncio.gather(*callers)
+            refused.append(metrics.summary()["categories"]["prompt"]["writes"].get("refused", 0))
+
+    play(glasscache_url, Access(), scenario)
+    assert refused[0] > 0
+
+
 class Hasty(ProblemProtocol):
     """Waits for nobody."""
 
