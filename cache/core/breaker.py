@@ -85,6 +85,11 @@ class Breaker:
         self._probing = False
         self._news.clear()
 
+    @property
+    def patience(self) -> float:
+        """Share of its deadline that a probe may take now: what the pause before it is of the longest pause."""
+        return min(1.0, self._pause / self._options.last_pause_s)
+
     def enter(self) -> Permit:
         """Ask to go to the store; a caller that may must then say how it ended, with its permit."""
         state = self.state

@@ -74,12 +74,16 @@ def _fly(ask: Ask, ticket: int) -> Operation[Any]:
         ask.missed()
         ask.event.failed = True
         raise remembered
-    seen: Hashable = (*ask.found.fence.scopes, ask.found.fence.own) if ask.found is not None else "outage"
+    if ask.found is not None:
+        seen: Hashable = (*ask.found.fence.scopes, ask.found.fence.own)
+    else:
+        # who saw nothing joins whoever is computing: an invalidation of this process has sent those flights away
+        seen = engine.flights.flying(name) or "outage"
     if (name, seen) in engine.flights.led.get():
         ask.missed()
         return unwrap((yield from run_computation(ask)))
     while True:
-        flight, leads = engine.flights.join(name, seen, ticket, engine.recorder.current_span_context())
+        flight, leads = engine.flights.join(name, seen, ticket, engine.recorder.current_span())
         if leads:
             return (yield from _lead(ask, flight, (name, seen)))
         with engine.recorder.wait(ask.event, FlightScope.PROCESS, flight.leader):

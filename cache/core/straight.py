@@ -116,7 +116,7 @@ class StraightHits:
     def __init__(self, engine: Engine, lines: Lines, operation: Operation) -> None:
         self._engine, self._lines, self._operation, recorder = engine, lines, operation, engine.recorder
         self._places: dict[str, tuple[Shelf, Account] | None] = {}
-        self._now, self._record, self._wall = recorder.now, recorder.hit_afterwards, engine.clock.time
+        self._now, self._record, self._wall = recorder.now, recorder.hit_at_once, engine.clock.time
         self._seconds = engine.read_s
 
     def find(self, category: Any, key: Any) -> Any:
@@ -148,7 +148,8 @@ class StraightHits:
         if hit is not None:
             created, expires = hit[1], hit[2]
             served = now - created if now > created else 0.0, hit[3], expires - now
-            if self._record(place[1], want.address.digest, served, (line.spans, want.question, began, heard)):
+            command = line.spans, want.question, began, heard
+            if self._record(place[1], began, want.address.digest, served, command):
                 return hit[0]
         deadline = Deadline(engine.clock, self._seconds)
         deadline.at -= self._now() - began

@@ -54,7 +54,7 @@ class Sight:
     raw: list[bytes | None]
     record: CategoryRecord | None
     had_record: bool
-    blocks: Mapping[int, bytes | None]
+    blocks: dict[int, bytes | None]
     tokens: Tokens
 
 

@@ -18,7 +18,7 @@ from cache.stores.async_path import AsyncPath
 from cache.stores.async_plain_path import AsyncPlainPath
 from cache.stores.forking import in_forked_child
 from cache.stores.greeting import Greeting, Identity, KnownScripts
-from cache.stores.guard import Guard
+from cache.stores.guard import Guard, others_are_suspect
 from cache.stores.lanes import Lanes
 from cache.stores.multiplexed_path import MultiplexedPath
 from cache.stores.options import StoreOptions
@@ -39,7 +39,7 @@ class _Home:
     def __init__(self, path: AsyncPath, public: aredis.Redis) -> None:
         self.path, self.public = path, public
         self.keeper = self._keep()
-        _begin(self.keeper)
+        begin_generator(self.keeper)
 
     async def _keep(self) -> AsyncGenerator[None]:
         """Lives as long as the loop: ``shutdown_asyncgens`` ends it, and it closes the connections."""
@@ -50,7 +50,7 @@ class _Home:
             await self.public.connection_pool.disconnect()
 
 
-def _begin(generator: AsyncGenerator[None]) -> None:
+def begin_generator(generator: AsyncGenerator[None]) -> None:
     """Run to the first yield without awaiting: the loop gets to know it."""
     try:
         generator.__anext__().send(None)
@@ -137,8 +137,9 @@ class AsyncRedisStore:
             reply = await path.carry_out(step, call)
         except Exception as error:
             trouble = self._guard.failed(call, error)
-            if trouble.kind is ErrorType.READONLY and self._url.scheme != "unix":
-                # a demoted primary: the next call resolves the name again
+            demoted = trouble.kind is ErrorType.READONLY and self._url.scheme != "unix"
+            if demoted or others_are_suspect(call, trouble):
+                # a demoted primary's name is resolved again, and what else is idle may be as dead
                 await path.let_go()
             raise trouble from None
         except BaseException:

@@ -50,7 +50,10 @@ class Guard:
         permit = Permit.FREE if breaker.state is BreakerState.CLOSED else breaker.enter()
         if permit is Permit.REFUSED:
             raise StoreError(ErrorType.BREAKER_OPEN, sent_nothing=True)
-        return Exchange(deadline, permit, self._ceiling_s, began)
+        ceiling_s = self._ceiling_s
+        if permit is Permit.PROBE:
+            ceiling_s = min(ceiling_s, breaker.patience * deadline.seconds)
+        return Exchange(deadline, permit, ceiling_s, began)
 
     def answered(self, call: Exchange) -> None:
         """The server answered; slowly, perhaps."""
@@ -86,6 +89,11 @@ def is_silent(call: Exchange) -> bool:
         and call.used() >= WHOLE * call.deadline.seconds
         and late < _STALL_S + WHOLE * call.deadline.seconds
     )
+
+
+def others_are_suspect(call: Exchange, trouble: StoreError) -> bool:
+    """Whether idle connections may be dead too: the server, or whatever stands between, kept silent on this one."""
+    return trouble.silent or (trouble.kind is ErrorType.TIMEOUT and call.permit is Permit.PROBE and not call.heard)
 
 
 def may_repeat(call: Exchange, error: Exception, idempotent: bool) -> bool:

@@ -13,9 +13,10 @@ from cache.core.breaker import Breaker
 from cache.core.steps import StoreStep
 from cache.errors import StoreError
 from cache.stores.connection import new_client
+from cache.stores.exchange import Exchange
 from cache.stores.forking import in_forked_child
 from cache.stores.greeting import Greeting, Identity, KnownScripts
-from cache.stores.guard import Guard
+from cache.stores.guard import Guard, others_are_suspect
 from cache.stores.held_path import HeldPath
 from cache.stores.options import StoreOptions
 from cache.stores.path import Path
@@ -108,7 +109,7 @@ class RedisStore:
             reply = self._path.carry_out(step, call)
         except Exception as error:
             trouble = self._guard.failed(call, error)
-            self._look_elsewhere(trouble)
+            self._look_elsewhere(call, trouble)
             raise trouble from None
         except BaseException:
             self._guard.abandoned(call)
@@ -116,9 +117,10 @@ class RedisStore:
         self._guard.answered(call)
         return reply
 
-    def _look_elsewhere(self, trouble: StoreError) -> None:
-        """A demoted primary: let idle connections go, so that the next call resolves the name again."""
-        if trouble.kind is ErrorType.READONLY and self._url.scheme != "unix":
+    def _look_elsewhere(self, call: Exchange, trouble: StoreError) -> None:
+        """Let idle connections go: a demoted primary's, whose name is resolved again, and those that may be dead."""
+        demoted = trouble.kind is ErrorType.READONLY and self._url.scheme != "unix"
+        if demoted or others_are_suspect(call, trouble):
             self._path.let_idle_go()
 
     def close(self, seconds: float = 1.0) -> None:

@@ -37,7 +37,7 @@ class Straight:
         path: the ordinary way over them.
         guard: stands before the store.
         clock: of the time that a call may take.
-        troubled: told of a failure after which nothing is tried again.
+        troubled: told of a call that failed and how, after which nothing is tried again.
 
     Attributes:
         spans: make the spans of its commands.
@@ -46,7 +46,7 @@ class Straight:
     __slots__ = ("_clock", "_guard", "_path", "_rack", "_troubled", "spans")
 
     def __init__(
-        self, rack: Rack, path: HeldPath, guard: Guard, clock: Clock, troubled: Callable[[StoreError], None]
+        self, rack: Rack, path: HeldPath, guard: Guard, clock: Clock, troubled: Callable[[Exchange, StoreError], None]
     ) -> None:
         self._rack, self._path, self._guard, self._clock, self._troubled = rack, path, guard, clock, troubled
         self.spans = path.spans
@@ -111,5 +111,5 @@ class Straight:
         if again:
             return Failed(error, None, call.deadline)
         trouble = guard.failed(call, error)
-        self._troubled(trouble)
+        self._troubled(call, trouble)
         return Failed(error, trouble, call.deadline)

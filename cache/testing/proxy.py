@@ -3,39 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import struct
 import threading
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from cache.testing.weather import Weather
 from cache.testing.wire import RequestParser, Tally
 
 _CHUNK = 1 << 16
 _START_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Weather:
-    """How the network is.
-
-    Args:
-        delay_s: before each burst of replies.
-        cut_after: bytes of each connection's replies until it is reset; None: never.
-        deaf: requests are taken and lost.
-        mute: replies are held back until the weather changes.
-        impostor: answers every request instead of the server.
-        drip_s: replies come byte by byte, so many seconds apart.
-    """
-
-    delay_s: float = 0.0
-    cut_after: int | None = None
-    deaf: bool = False
-    mute: bool = False
-    impostor: bytes | None = None
-    drip_s: float = 0.0
 
 
 class RoundTripProxy:
@@ -84,13 +64,17 @@ class RoundTripProxy:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(_START_S)
 
-    def delay(self, seconds: float) -> None:
-        """Let every burst of replies come later."""
-        self._set(Weather(delay_s=seconds))
+    def delay(self, seconds: float, jitter: float = 0.0) -> None:
+        """Let every burst of replies come later, by up to ``jitter`` seconds more."""
+        self._set(Weather(delay_s=seconds, jitter_s=jitter))
 
     def cut_after(self, count: int) -> None:
         """Reset each connection after ``count`` further bytes of replies, >= 0."""
         self._set(Weather(cut_after=count))
+
+    def cut_open_after(self, count: int) -> None:
+        """Reset each connection that is open now after ``count`` further bytes of replies; new ones are well."""
+        self._call(lambda: self._cut_open(count))
 
     def blackhole(self) -> None:
         """Take requests and lose them."""
@@ -107,6 +91,18 @@ class RoundTripProxy:
     def drip(self, seconds: float) -> None:
         """Let replies come byte by byte, so many seconds apart."""
         self._set(Weather(drip_s=seconds))
+
+    def slice(self, size: int) -> None:
+        """Let replies come in pieces of ``size`` bytes, each in a packet of its own."""
+        self._set(Weather(slice_to=size))
+
+    def duplicate(self) -> None:
+        """Send every burst of replies twice."""
+        self._set(Weather(twice=True))
+
+    def forget(self) -> None:
+        """Drop the state of every open connection, as a middlebox does: what is sent over it is lost without a word."""
+        self._call(self._forget_all)
 
     def say(self, unasked: bytes) -> None:
         """Send these bytes over every open connection, though nobody asked."""
@@ -136,9 +132,17 @@ class RoundTripProxy:
         self._changed.set()
         self._changed = asyncio.Event()
 
+    def _cut_open(self, count: int) -> None:
+        for link in self._links:
+            link.budget = count
+
     def _say(self, unasked: bytes) -> None:
         for link in self._links:
             link.say(unasked)
+
+    def _forget_all(self) -> None:
+        for link in self._links:
+            link.forgotten = True
 
     def _reset_all(self) -> None:
         for link in list(self._links):
@@ -201,6 +205,7 @@ class _Link:
         self.server_reader: asyncio.StreamReader
         self.server_writer: asyncio.StreamWriter | None = None
         self.budget = proxy._weather.cut_after
+        self.forgotten = False
         self._turned = True
 
     async def requests(self, reader: asyncio.StreamReader) -> None:
@@ -213,19 +218,24 @@ class _Link:
             if weather.impostor is not None:
                 self._client.write(weather.impostor)
                 self._turned = True
-            elif not weather.deaf and self.server_writer is not None:
+            elif not (weather.deaf or self.forgotten) and self.server_writer is not None:
                 self.server_writer.write(data)
 
     async def replies(self) -> None:
         """Server to client."""
         while data := await self.server_reader.read(_CHUNK):
-            if self._proxy._weather.delay_s:
-                await asyncio.sleep(self._proxy._weather.delay_s)
+            weather = self._proxy._weather
+            if weather.delay_s:
+                await asyncio.sleep(weather.delay_s + random.random() * weather.jitter_s)
             while self._proxy._weather.mute:
                 await self._proxy._changed.wait()
             self._turned = True
-            if self._proxy._weather.drip_s:
+            if weather.twice:
+                data += data
+            if weather.drip_s:
                 await self._drip(data)
+            elif weather.slice_to:
+                await self._in_pieces(data, weather.slice_to)
             elif self.budget is None or len(data) < self.budget:
                 self._client.write(data)
                 self.budget = None if self.budget is None else self.budget - len(data)
@@ -238,6 +248,12 @@ class _Link:
         for byte in data:
             self._client.write(bytes([byte]))
             await asyncio.sleep(self._proxy._weather.drip_s)
+
+    async def _in_pieces(self, data: bytes, size: int) -> None:
+        for start in range(0, len(data), size):
+            self._client.write(data[start : start + size])
+            # a turn of the loop: each piece is a send of its own
+            await asyncio.sleep(0)
 
     def say(self, unasked: bytes) -> None:
         """Send these bytes to the client."""

@@ -144,6 +144,22 @@ def test_the_order_of_a_mapping_does_not_matter(mapping: dict[Any, Any], rand: r
     assert encode({key for key, _ in items}) == encode(set(mapping))
 
 
+ATOMS = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=5))
+FLAT = st.one_of(ATOMS, st.dictionaries(st.text(max_size=3), ATOMS, max_size=4))
+
+
+@given(st.one_of(st.text(), st.lists(FLAT, max_size=4).map(tuple)))
+def test_a_flat_key_has_the_bytes_that_it_has_inside_of_another(key: Any) -> None:
+    """What most keys are is encoded by a way of its own; inside of a list the long way encodes the same."""
+    assert encode([key]) == b"L1:" + encode(key)
+
+
+def test_a_flat_key_near_a_bound_is_still_one() -> None:
+    """More parts, or more bytes, than the short way takes."""
+    for key in (tuple(range(100)), ("a", dict.fromkeys(map(str, range(100)), 1)), "x" * 100_000):
+        assert encode([key]) == b"L1:" + encode(key)
+
+
 def test_the_order_of_a_nested_mapping_does_not_matter() -> None:
     """Inner dicts are sorted too, lists keep their order."""
     assert encode({"a": {"x": 1, "y": 2}, "b": 3}) == encode({"b": 3, "a": {"y": 2, "x": 1}})

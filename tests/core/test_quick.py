@@ -14,13 +14,16 @@ from cache.core import quick, reading
 from cache.core.engine import Engine
 from cache.core.entry import Entry, Sealer, tombstone
 from cache.core.fingerprint import Fingerprint
+from cache.core.fresh import absent
 from cache.core.generations import CATEGORY_RECORD, TOKEN
-from cache.core.quick import Hit, hits
+from cache.core.lookup import MISS
+from cache.core.quick import Hit
 from cache.core.shelves import Wanted
+from cache.core.sweeping import Swept, sweep
 from cache.core.verdicts import Found
 from cache.testing.clock import ManualClock
 from telemetry.recorder import Recorder
-from telemetry.vocabulary import BreakerState, Tier
+from telemetry.vocabulary import BreakerState, MissReason, Tier
 
 SERVER = b"8 bytes."
 RECORD = b"c" * TOKEN + b"f" * TOKEN + SERVER + b"birthday" + bytes(32)
@@ -72,8 +75,14 @@ def glance(at: Engine, want: Wanted, reply: list[Any]) -> Hit | None:
     """What both say, asked twice: the second time the scopes are known."""
     policy, now = at.policies["tool"], at.clock.time()
     tokens = dict(zip(want.scopes, (reply[1], *reply[3:]), strict=True))
-    hit = hits(at, policy, [want], reply[:1], tokens)[0]
-    assert [quick.glance(at, policy, want, reply, now) for _ in range(2)] == [hit, hit]
+    hit = quick.glance(at, policy, want, reply, now)
+    assert quick.glance(at, policy, want, reply, now) == hit
+    swept = sweep(at, policy, [want, want], reply[:1] * 2, tokens)
+    if hit is None:
+        assert (swept.values, swept.ages, swept.others()) == ([MISS, MISS], [], [0, 1])
+        return None
+    value, created, expires, cost_s, tier = hit
+    assert swept == Swept([value] * 2, [max(0.0, now - created)] * 2, 2 * cost_s, expires - now, tier)
     return hit
 
 
@@ -110,6 +119,39 @@ def test_a_plain_hit_is_known_at_a_glance(key: bytes, tags: tuple[str, ...]) -> 
     assert agree(hit, long_way(at, want, reply))
     assert at.view.token("category:tool") == RECORD[:32]
     assert all(at.view.token(scope) == TAG for scope in want.scopes[1:])
+
+
+@pytest.mark.parametrize("tags", [(), ("one", "größe")])
+@pytest.mark.parametrize("block", ["none", "whole", "partial", "written"])
+@pytest.mark.parametrize("begun", [False, True])
+def test_an_absent_key_is_known_at_a_glance(tags: tuple[str, ...], block: str, begun: bool) -> None:
+    """Reason and fence are those of the long way, the first time and when the scopes are known."""
+    at = engine()
+    want = at.want(at.policies["tool"], ("read_file", {"path": "a"}), tags)
+    record = RECORD[:48] + (b"\xff" * 32 if begun else bytes(32))
+    raw = {"none": None, "whole": b"C", "partial": b"P", "written": b"C"}[block]
+    if raw is not None:
+        raw += record[40:48] + (b"\xff" * 64 if block == "written" else bytes(64))
+    reply: list[Any] = [None, record, raw, *[TAG] * (len(want.scopes) - 1)]
+    found = [absent(at, want, reply) for _ in range(2)]
+    assert found == [long_way(at, want, reply)] * 2
+    assert all(
+        at.view.token(scope) == token for scope, token in zip(want.scopes, (RECORD[:32], TAG, TAG), strict=False)
+    )
+
+
+@pytest.mark.parametrize("part", [1, 3])
+@pytest.mark.parametrize("changed", [None, b"", RECORD[:-1], RECORD[:32] + b"another." + RECORD[40:], TAG + b"x"])
+def test_an_absent_key_under_an_unsound_scope_is_not(part: int, changed: bytes | None) -> None:
+    """What must be made before a write, or belongs to another server, is left to the long way; so is what is there."""
+    at = engine()
+    want = at.want(at.policies["tool"], ("read_file", {"path": "a"}))
+    reply: list[Any] = [None, RECORD, None, TAG]
+    assert absent(at, want, reply) is not None
+    reply[part] = changed
+    assert absent(at, want, reply) is None
+    assert absent(at, want, [tombstone(TAG), RECORD, None, TAG]) is None
+    assert absent(at, want, [None, RECORD, None]) is None
 
 
 CHANGES: dict[str, Callable[[Engine, Wanted, list[Any]], None]] = {
@@ -155,6 +197,18 @@ def test_nothing_else_is(what: str) -> None:
     assert (found is not None and found.reason is None) == (what in hits)
 
 
+def test_keys_under_different_scopes_are_swept_together() -> None:
+    """Each is judged by its own scopes, and one that is no plain hit leaves its neighbours alone."""
+    at = engine()
+    policy = at.policies["tool"]
+    wanted = [at.want(policy, (name, {"n": n})) for n, name in enumerate(["read_file", "list", "read_file", "list"])]
+    raw = [entry(at, want, payload=b"%d" % n).pack(at.sealer) for n, want in enumerate(wanted)]
+    tokens = {"category:tool": RECORD, "tag:tool:read_file": TAG, "tag:tool:list": b"T" * TOKEN}
+    swept = sweep(at, policy, wanted, raw, tokens)
+    assert (swept.values, swept.others()) == ([0, MISS, 2, MISS], [1, 3])
+    assert (swept.ages, swept.cost_s) == ([5.0, 5.0], 1.0)
+
+
 @given(
     st.integers(min_value=0, max_value=3),
     st.integers(min_value=0),
@@ -172,3 +226,34 @@ def test_a_changed_byte_makes_no_hit_of_its_own(part: int, at_byte: int, by: int
     hit = glance(at, want, reply)
     if hit is not None:
         assert agree(hit, long_way(at, want, reply))
+
+
+def test_a_batch_asks_no_block_of_a_key_that_it_has_met() -> None:
+    """What became of a key whose entry was seen under the same record is known: it was written, and is gone."""
+    at = engine()
+    policy, shelf = at.policies["tool"], at.shelf("tool")
+    asked = [("read_file", {"path": path}) for path in ("a", "b")]
+    entries = [entry(at, want).pack(at.sealer) for want in shelf.want_all(asked)]
+    begun = RECORD[:48] + b"\xff" * 32
+
+    def look(*replies: list[Any]) -> tuple[list[int], list[Any]]:
+        """How many keys each command named, and what was found."""
+        looking, lengths = reading.look_over(at, policy, shelf.want_all(asked), at.reading()), []
+        step = next(looking)
+        try:
+            for reply in replies:
+                lengths.append(len(step.args) - 1)
+                step = looking.send(reply)
+        except StopIteration as end:
+            found = end.value.found
+            return lengths, [found[place].reason if place in found else None for place in range(2)]
+        raise AssertionError("it asks on")
+
+    whole = b"C" + RECORD[40:48] + bytes(64)
+    assert look([*entries, begun, TAG, whole, whole]) == ([6], [None, None])
+    assert look([*entries, begun, TAG]) == ([4], [None, None])
+    assert look([entries[0], None, begun, TAG]) == ([4], [None, MissReason.UNKNOWN])
+    # another record: whether the key was written since nobody knows, and its block is asked for
+    other = begun[:40] + b"reborn.." + begun[48:]
+    cold = b"C" + other[40:48] + bytes(64)
+    assert look([entries[0], None, other, TAG], [cold]) == ([4, 1], [None, MissReason.COLD])

@@ -1,0 +1,25 @@
+"""All rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from faults import network, server
+from faults.registry import Catalogue, Row
+
+CLASSES: tuple[Catalogue, ...] = (network.ROWS, server.ROWS)
+
+
+def rows() -> Iterator[Row]:
+    """Every row, in the order of the page."""
+    for one in CLASSES:
+        yield from one.rows
+
+
+def row(number: str) -> Row:
+    """The row of a number.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return {row.number: row for row in rows()}[number]
