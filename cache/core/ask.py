@@ -15,6 +15,8 @@ from cache.core.quick import Hit, glance
 from cache.core.reading import is_far, look, look_on, look_quickly
 from cache.core.shelves import Wanted
 from cache.core.steps import Call, Compute
+from cache.core.straight import Sent
+from cache.core.together import PATIENCE
 from cache.core.verdicts import Found, decode
 from cache.errors import StoreError
 from telemetry.events import OperationEvent
@@ -51,16 +53,17 @@ class Ask:
             self.event.looked(Outcome.MISS, reason=self.found.reason, n=self.times)
 
 
-def look_for(ask: Ask) -> Operation[Hit | Found | None]:
+def look_for(ask: Ask, sent: Sent | None = None) -> Operation[Hit | Found | None]:
     """Look the key up; None when the store did not answer, which is counted."""
-    engine, policy, deadline = ask.engine, ask.policy, ask.engine.reading()
+    engine, policy = ask.engine, ask.policy
+    deadline = engine.reading() if sent is None else sent.deadline
     try:
-        if policy.refresh_ahead:
+        if sent is None and policy.refresh_ahead:
             # what may be made anew needs its fence
             found: Hit | Found
             (found,) = yield from look(engine, policy, [ask.wanted], deadline, prepare=True)
-        elif is_far(engine, policy):
-            reply = yield from _reply(ask, deadline)
+        elif sent is not None or is_far(engine, policy):
+            reply = yield from (_reply(ask, deadline) if sent is None else sent.answer(engine.recorder.now()))
             hit = glance(engine, policy, ask.wanted, reply, engine.clock.time())
             if hit is not None:
                 return hit
@@ -87,6 +90,7 @@ def _reply(ask: Ask, deadline: Deadline) -> Operation[Any]:
         StoreError: it did not answer properly.
     """
     engine, question, name = ask.engine, ask.wanted.question, ask.wanted.address.name
+    end = Deadline(engine.clock, PATIENCE * engine.read_s)
     if not engine.flights.crowded(name):
         try:
             return (yield Call(question, deadline, True))
@@ -94,7 +98,7 @@ def _reply(ask: Ask, deadline: Deadline) -> Operation[Any]:
             # those who came meanwhile may have kept this loop from its reply: what they ask is worth waiting for
             if trouble.kind is not ErrorType.TIMEOUT or not engine.flights.crowded(name):
                 raise
-    return (yield from engine.questions.ask(question, engine.clock, engine.read_s))
+    return (yield from engine.questions.ask(question, engine.clock, engine.read_s, end))
 
 
 def from_entry(ask: Ask) -> Any:

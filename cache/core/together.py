@@ -18,8 +18,8 @@ from cache.core.steps import Call, Step, Wait
 
 Question = tuple[str, ...]
 
-PATIENCE = 4
-"""How many times as long as a question may take its followers wait: it may go out after another, from a busy loop."""
+PATIENCE = 2
+"""Deadlines of a read that all of a crowded lookup may take: one for the question, one for the way to its turn."""
 
 
 @dataclass(slots=True)
@@ -41,27 +41,28 @@ class Questions:
         self._turns: dict[Question, _Turn] = {}
         self._lock = threading.Lock()
 
-    def ask(self, question: Question, clock: Clock, seconds: float) -> Generator[Step, Any, Any]:
+    def ask(self, question: Question, clock: Clock, seconds: float, end: Deadline) -> Generator[Step, Any, Any]:
         """The reply to a question, asked once for all who came before it went out.
 
         Args:
             seconds: how long it may take from then on; a crowd that keeps its own loop from sending it is no trouble
                 of the store's.
+            end: of the caller's whole lookup.
 
         Raises:
             StoreError: the store did not answer properly, or not in time.
         """
         mine, before = self._take(question)
         if mine is None:
-            yield Wait(before, PATIENCE * seconds)
+            yield Wait(before, max(0.0, end.remaining()))
             if before.state is FlightState.LANDED:
                 return before.result
-            return (yield Call(question, Deadline(clock, seconds), True))
+            return (yield Call(question, Deadline(clock, min(seconds, end.remaining())), True))
         try:
             if before is not None:
-                yield Wait(before, seconds)
+                yield Wait(before, max(0.0, min(seconds, end.remaining())))
                 self._close(question, mine)
-            reply = yield Call(question, Deadline(clock, seconds), True)
+            reply = yield Call(question, Deadline(clock, min(seconds, end.remaining())), True)
             self._end(question, mine, FlightState.LANDED, result=reply)
             return reply
         finally:

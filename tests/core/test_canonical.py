@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from datetime import time as clock_time
 from decimal import Decimal
 from enum import Enum, IntEnum, IntFlag, StrEnum
+from itertools import combinations
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 from uuid import UUID
@@ -106,7 +107,9 @@ scalars = (
     | st.text(max_size=3)
     | st.datetimes(timezones=st.none() | st.just(UTC))
 )
-hashables = scalars | st.builds(lambda kind, items: kind(items), st.sampled_from([tuple, frozenset]), st.lists(scalars))
+hashables = scalars | st.builds(
+    lambda kind, items: kind(items), st.sampled_from([tuple, frozenset]), st.lists(scalars, max_size=3)
+)
 containers = st.builds(
     lambda kind, items: kind(items),
     st.sampled_from([tuple, list, set, frozenset, dict.fromkeys, lambda items: {"": items}, lambda items: [[*items]]]),
@@ -127,11 +130,12 @@ def shape(value: Any) -> Any:
     return kind, repr(value)
 
 
-@settings(max_examples=10_000)
-@given(values, values)
-def test_encodings_are_equal_exactly_for_equal_values_of_equal_types(one: Any, other: Any) -> None:
-    """Over ten thousand pairs, same bytes and same value of same types mean each other."""
-    assert (encode(one) == encode(other)) == (shape(one) == shape(other))
+@settings(max_examples=500)
+@given(st.lists(values, min_size=8, max_size=8))
+def test_encodings_are_equal_exactly_for_equal_values_of_equal_types(drawn: list[Any]) -> None:
+    """Over ten thousand pairs, 28 of each eight, same bytes and same value of same types mean each other."""
+    for one, other in combinations(drawn, 2):
+        assert (encode(one) == encode(other)) == (shape(one) == shape(other))
 
 
 @settings(max_examples=500)

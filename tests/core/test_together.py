@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cache.clock import Deadline
 from cache.core.flights import Flights
 from cache.core.steps import Call, Wait
 from cache.core.together import Questions
@@ -21,7 +22,9 @@ class Caller:
     """One caller, at the step that it has come to."""
 
     def __init__(self, questions: Questions) -> None:
-        self._asking: Generator[Any, Any, Any] = questions.ask(QUESTION, ManualClock(), 0.05)
+        self._asking: Generator[Any, Any, Any] = questions.ask(
+            QUESTION, ManualClock(), 0.05, Deadline(ManualClock(), 0.1)
+        )
         self.step = next(self._asking)
         self.reply: Any = None
 
