@@ -8,8 +8,8 @@ from typing import Any
 
 from cache.clock import Deadline
 from cache.core.breaker import Permit
+from cache.core.sent import AsyncLine
 from cache.core.steps import StoreStep
-from cache.core.straight import AsyncLine
 from cache.errors import StoreError
 from cache.stores.async_redis_store import AsyncRedisStore, begin_generator
 from cache.stores.attempt import Attempt
