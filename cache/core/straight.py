@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from cache.clock import Deadline
 from cache.core.at_once import Answers
@@ -55,11 +55,22 @@ class Line(Protocol):
         ...
 
 
-class Lines(Protocol):
+class AsyncLine(Protocol):
+    """The same without blocking."""
+
+    spans: CommandSpans
+
+    async def ask(self, question: tuple[str, ...], seconds: float) -> Any: ...
+
+
+L_co = TypeVar("L_co", covariant=True)
+
+
+class Lines(Protocol[L_co]):
     """Where a line is to be had."""
 
     @property
-    def straight(self) -> Line | None:
+    def straight(self) -> L_co | None:
         """The one there is now; None where every step takes the ordinary way."""
         ...
 
@@ -70,6 +81,7 @@ class Sent:
 
     Args:
         reply: a list, or ``Failed``.
+        spans: make the span of its command.
         deadline: of the whole operation.
         began: when it went out, and ``heard`` when the reply was here, by the recorder's clock.
         ticket: of the key's flights, where the caller has entered.
@@ -77,7 +89,7 @@ class Sent:
 
     wanted: Wanted
     reply: Any
-    line: Line
+    spans: CommandSpans
     deadline: Deadline
     began: float
     heard: float
@@ -96,7 +108,7 @@ class Sent:
         if isinstance(reply, Failed):
             reply, failed = None, reply
         error = failed.error if failed is not None else None
-        self.line.spans.tell(self.wanted.question, now - self.began, now - self.heard, error, reply)
+        self.spans.tell(self.wanted.question, now - self.began, now - self.heard, error, reply)
         if failed is None:
             return reply
         if failed.trouble is not None:
@@ -133,7 +145,7 @@ class StraightHits:
         "_wall",
     )
 
-    def __init__(self, engine: Engine, near: Answers, lines: Lines, operation: Operation) -> None:
+    def __init__(self, engine: Engine, near: Answers, lines: Lines[Any], operation: Operation) -> None:
         self._engine, self._near, self._lines, self._operation = engine, near, lines, operation
         recorder = engine.recorder
         # who may compute must have entered before the look
@@ -161,32 +173,35 @@ class StraightHits:
             return NOT_NOW
         if line is None or place is None or self._engine.pending.some:
             return NOT_NOW
-        want = place[0].want(key, tags)
-        return self._ask(line, place, want) if self._flights is None else self._enter(line, place, want)
-
-    def _enter(self, line: Line, place: Place, want: Wanted) -> Any:
-        """Ask as somebody who will compute what is absent; a crowd asks together, the ordinary way."""
-        flights, name, found = self._engine.flights, want.address.name, NOT_NOW
+        want, flights = place[0].want(key, tags), self._flights
+        if flights is None:
+            began = self._now()
+            return self._told(line, place, want, line.ask(want.question, self._seconds), began)
+        name, found = want.address.name, NOT_NOW
         ticket = flights.enter(name)
         try:
+            # a crowd asks together, the ordinary way
             if not flights.crowded(name):
-                found = self._ask(line, place, want)
+                began = self._now()
+                found = self._told(line, place, want, line.ask(want.question, self._seconds), began)
             return found
         finally:
-            if type(found) is Sent:
-                # the operation leaves
-                found.ticket = ticket
-            else:
-                flights.leave(name)
+            self._leave(name, found, ticket)
 
-    def _ask(self, line: Line, place: Place, want: Wanted) -> Any:
-        began = self._now()
-        reply = line.ask(want.question, self._seconds)
+    def _leave(self, name: str, found: Any, ticket: int) -> None:
+        """Say that the caller has its answer, unless an operation goes on and says so."""
+        if type(found) is Sent:
+            found.ticket = ticket
+        else:
+            self._engine.flights.leave(name)
+
+    def _told(self, line: Line | AsyncLine, place: Place, want: Wanted, reply: Any, began: float) -> Any:
+        """What ``find`` gives, now that there is a reply."""
         if reply is NOT_NOW:
             return NOT_NOW
         heard, engine = self._now(), self._engine
         if type(reply) is not list:
-            return Sent(want, reply, line, reply.deadline, began, heard)
+            return Sent(want, reply, line.spans, reply.deadline, began, heard)
         now = self._wall()
         hit = glance(engine, place[0].policy, want, reply, now)
         if hit is not None:
@@ -197,7 +212,7 @@ class StraightHits:
                 return hit[0]
         deadline = Deadline(engine.clock, self._seconds)
         deadline.at -= self._now() - began
-        return Sent(want, reply, line, deadline, began, heard)
+        return Sent(want, reply, line.spans, deadline, began, heard)
 
     def _place(self, category: str) -> Place | None:
         """Where a category's keys are kept and its hits counted; None where the operation is needed."""
@@ -208,3 +223,41 @@ class StraightHits:
         account = engine.recorder.ledger.account(category, self._operation)
         place = self._places[category] = (shelf, account) if far else None
         return place
+
+
+class AsyncStraightHits(StraightHits):
+    """The twin for code that awaits: between its question and its reply no code of the caller's runs either."""
+
+    __slots__ = ()
+
+    async def find_soon(self, category: Any, key: Any, tags: Sequence[str] = ()) -> Any:
+        """As ``find``.
+
+        Raises:
+            UnknownCategoryError, CacheKeyError: as ``find``.
+        """
+        near = self._near
+        if near.any and tags == () and (value := near.find(category, key)) is not MISS:
+            return value
+        line: AsyncLine | None = self._lines.straight
+        try:
+            place = self._places[category]
+        except KeyError:
+            place = self._place(category)
+        except TypeError:
+            return NOT_NOW
+        if line is None or place is None or self._engine.pending.some:
+            return NOT_NOW
+        want, flights = place[0].want(key, tags), self._flights
+        if flights is None:
+            began = self._now()
+            return self._told(line, place, want, await line.ask(want.question, self._seconds), began)
+        name, found = want.address.name, NOT_NOW
+        ticket = flights.enter(name)
+        try:
+            if not flights.crowded(name):
+                began = self._now()
+                found = self._told(line, place, want, await line.ask(want.question, self._seconds), began)
+            return found
+        finally:
+            self._leave(name, found, ticket)

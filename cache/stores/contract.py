@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from cache.core.steps import StoreStep
-from cache.core.straight import Line
+from cache.core.straight import AsyncLine, Line
 from telemetry.vocabulary import BreakerState
 
 
@@ -44,6 +44,9 @@ class Store(Protocol):
 
 class AsyncStore(Protocol):
     """The same without blocking: every step is awaited."""
+
+    @property
+    def straight(self) -> AsyncLine | None: ...
 
     async def execute(self, step: StoreStep) -> Any: ...
 
