@@ -52,7 +52,7 @@ class LightSpanExporter(OTLPSpanExporter):
         """
         if self._oversize is None or self._shutdown:
             return super().export(list(thawed(spans)))
-        body, lost = self._encoded(spans)
+        body, lost = self.encoded(spans)
         if lost:
             with self._metrics.export_operation(lost) as result:
                 result.error = UnencodedError()
@@ -71,7 +71,7 @@ class LightSpanExporter(OTLPSpanExporter):
                 return SpanExportResult.FAILURE
         return SpanExportResult.SUCCESS
 
-    def _encoded(self, spans: Sequence[Any]) -> tuple[bytes, int]:
+    def encoded(self, spans: Sequence[Any]) -> tuple[bytes, int]:
         """The request, and how many spans are not in it."""
         groups: dict[Workshop, list[bytes]] = {}
         others = []
