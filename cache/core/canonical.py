@@ -13,7 +13,6 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from operator import itemgetter
-from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
@@ -224,6 +223,9 @@ _CONTAINERS: dict[type, Callable[[Any, list[bytes], _Budget, int], None]] = {
 
 def _encode_other(value: Any, out: list[bytes], budget: _Budget, depth: int) -> None:
     """Enums, paths, dataclasses and pydantic models, each with the name of its class."""
+    # late: a path can only be given where it was imported, and it brings urllib
+    from pathlib import PurePath
+
     kind = type(value)
     if isinstance(value, Enum):
         fields: Any = value.value if value.name is None else value.name  # a flag's unnamed bits have no name
