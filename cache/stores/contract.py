@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from cache.core.sent import AsyncLine, Line
 from cache.core.steps import StoreStep
-from cache.core.straight import AsyncLine, Line
 from telemetry.vocabulary import BreakerState
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from cache.clock import Deadline
 from cache.core.breaker import Permit
+from cache.core.sent import AsyncLine
 from cache.core.steps import StoreStep
-from cache.core.straight import AsyncLine
 from cache.errors import StoreError
 from cache.stores.async_redis_store import AsyncRedisStore, begin_generator
 from cache.stores.attempt import Attempt
@@ -94,9 +94,13 @@ class AsyncSentinelStore:
         """
         return self._sentinels.where()
 
-    def identity(self) -> bytes:
-        """Eight bytes that name the primary of the newest connection."""
+    def serving(self) -> bytes:
+        """Eight bytes that name the server of the newest connection."""
         return b"" if self._store is None else self._store.identity()
+
+    def identity(self) -> bytes:
+        """Eight bytes that name it in its time as the primary."""
+        return self._sentinels.name(self.serving())
 
     def breaker_state(self) -> BreakerState:
         """State of the primary's breaker, or of the sentinels' while there is none."""
