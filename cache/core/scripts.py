@@ -122,6 +122,20 @@ return gone
 )
 """Put tombstones in the place of entries."""
 
+SWEEP = Lua(
+    "sweep",
+    """
+-- KEYS that a pattern matched; a tombstone stays, for it refuses writes that began before its delete
+local gone = 0
+for i = 1, #KEYS do
+  local head = redis.pcall('GETRANGE', KEYS[i], 0, 3)
+  if head ~= '\\255g\\1\\1' then gone = gone + redis.call('UNLINK', KEYS[i]) end
+end
+return gone
+""",
+)
+"""Remove keys, tombstones excepted; returns how many went."""
+
 CHANGE = Lua(
     "change",
     """

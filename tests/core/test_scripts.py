@@ -43,6 +43,8 @@ def part(name: str, start: int, length: int) -> str:
         (scripts.COMMIT, f"'SETBIT', block, {8 * seen.HEADER} + position"),
         (scripts.DELETE, f"'GETRANGE', KEYS[i], 0, {OWN - 1}"),
         (scripts.DELETE, f"head ~= {lua(entry.tombstone(NO_TOKEN)[:OWN])}"),
+        (scripts.SWEEP, f"'GETRANGE', KEYS[i], 0, {OWN - 1}"),
+        (scripts.SWEEP, f"head ~= {lua(entry.tombstone(NO_TOKEN)[:OWN])}"),
     ],
 )
 def test_a_script_says_what_the_constants_say(script: Lua, fragment: str) -> None:
