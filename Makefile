@@ -4,6 +4,10 @@ ENV := .venv/env
 RUN := $(ENV)/bin/python
 BENCH := .venv/bench
 
+# programs that start often are not compiled each time, wherever bytecode is forbidden beside the sources
+export PYTHONDONTWRITEBYTECODE :=
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/bytecode
+
 .PHONY: help demo test bench check lint types contracts serve stack-up stack-down test-rules test-stack test-container lock clean
 
 help: ## list the targets

@@ -52,6 +52,7 @@ GOALS: Mapping[str, Goal] = {
     "flight/*/waiting": Goal(20.0),
     "loop/*": Goal(2.0),
     "import/cache": Goal(80.0),
+    "import/names": Goal(80.0),
     "import/sdk": Goal(0.0),
     "memory/local/bound": Goal(1.2),
     "memory/local/overhead": Goal(400.0),

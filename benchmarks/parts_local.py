@@ -53,7 +53,7 @@ def fill(tier: LocalTier, entries: int) -> None:
     for n in range(entries):
         name, digest = key(n)
         raw = Entry(digest, 1, False, PAYLOAD, now, now + 3600, 0.1, SCOPES).pack(sealer)
-        tier.keep(name, raw, parse(raw, digest, sealer), {}, ticket)
+        tier.keep(name, raw, parse(raw, digest, SCOPES[0][0], sealer), {}, ticket)
     tier.learn(dict(SCOPES), ticket)
 
 

@@ -5,12 +5,10 @@ The same operations of ``cache.core`` as in ``layer``, run by the runner that aw
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from cache import wiring
 from cache.core import batches, computing, explaining, health, invalidating, lookups, writing
 from cache.core.explaining import Explanation
 from cache.core.generations import Fence
@@ -22,6 +20,9 @@ from cache.errors import CacheKeyError
 from cache.opening import Opened
 from telemetry.vocabulary import Operation as Op
 from telemetry.vocabulary import Trigger
+
+if TYPE_CHECKING:
+    from cache.wiring import AsyncParts
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -38,9 +39,13 @@ class AsyncCache(Opened):
         'hello'
     """
 
-    _build = staticmethod(wiring.build_async)
+    @staticmethod
+    def _build(*given: Any, **parts: Any) -> AsyncParts:
+        from cache import wiring
 
-    def __init__(self, parts: wiring.AsyncParts) -> None:
+        return wiring.build_async(*given, **parts)
+
+    def __init__(self, parts: AsyncParts) -> None:
         super().__init__(parts)
         self._run = parts.runner.run
 
@@ -226,7 +231,7 @@ class AsyncCache(Opened):
         def decorate(function: F) -> F:
             key_of, tags_of = key_maker(function, category, key, version), tags_maker(tags)
             asked, near = Asked(key is None and not callable(tags)), self._near_or_compute
-            call_it = function if is_async(function) else functools.partial(asyncio.to_thread, function)
+            awaited = _awaited(function)
 
             @functools.wraps(function)
             async def call(*args: Any, **kwargs: Any) -> Any:
@@ -234,7 +239,7 @@ class AsyncCache(Opened):
                 wanted = asked.get(mark) if mark is not None else None
                 if wanted is not None and (value := near.answer(category, wanted)) is not MISS:
                     return value
-                compute = functools.partial(call_it, *args, **kwargs)
+                compute = functools.partial(awaited, *args, **kwargs)
                 try:
                     made, named = key_of(*args, **kwargs), tags_of(*args, **kwargs)
                     asked.remember(mark, self._engine.want(self._engine.policies[category], made, named))
@@ -296,3 +301,12 @@ class AsyncCache(Opened):
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+
+def _awaited(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What can be awaited in a function's place: a sync one runs in a thread."""
+    if is_async(function):
+        return function
+    from asyncio import to_thread
+
+    return functools.partial(to_thread, function)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import redis.asyncio
-
-from cache import wiring
 from cache.core import health, plain
-from cache.settings import Settings
-from telemetry.recorder import Recorder
+
+if TYPE_CHECKING:
+    import redis.asyncio
+
+    from cache.settings import Settings
+    from telemetry.recorder import Recorder
 
 _log = logging.getLogger("glasscache")
 
@@ -44,6 +45,9 @@ class AsyncRedisCacheClient:
         recorder: Recorder | None = None,
         settings: Settings | None = None,
     ) -> None:
+        from cache import wiring
+        from cache.settings import Settings
+
         chosen = settings or Settings.of(redis_url=url, enabled=enabled, default_ttl=default_ttl, namespace="")
         self.enabled = chosen.enabled
         self.default_ttl = chosen.default_ttl

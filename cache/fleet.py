@@ -129,6 +129,11 @@ def report(settings: Settings, ledger: Ledger | None = None) -> Fleet:
     if url.startswith("embedded:"):
         return Fleet(ledger, alone="the store is embedded, nobody else shares it", whole=True)
     clock = SystemClock()
-    options = StoreOptions(max_connections=4, client_name="glasscache-fleet", fast_path=settings.fast_path)
+    options = StoreOptions(
+        max_connections=4,
+        client_name="glasscache-fleet",
+        fast_path=settings.fast_path,
+        password_file=settings.password_file,
+    )
     store = open_store(url, options, on_breaker=lambda *_: None, clock=clock)
     return Fleet(ledger, Reporter(store, fleet_name(settings.namespace), ledger, clock))

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from cache import wiring
 from cache.async_layer import AsyncCache
 from cache.core import batches, computing, explaining, health, invalidating, lookups, writing
 from cache.core.explaining import Explanation
@@ -23,6 +22,9 @@ from cache.errors import CacheKeyError
 from cache.opening import Opened
 from telemetry.vocabulary import Operation as Op
 from telemetry.vocabulary import Trigger
+
+if TYPE_CHECKING:
+    from cache.wiring import Parts
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -39,9 +41,13 @@ class Cache(Opened):
         'hello'
     """
 
-    _build = staticmethod(wiring.build)
+    @staticmethod
+    def _build(*given: Any, **parts: Any) -> Parts:
+        from cache import wiring
 
-    def __init__(self, parts: wiring.Parts) -> None:
+        return wiring.build(*given, **parts)
+
+    def __init__(self, parts: Parts) -> None:
         super().__init__(parts)
         self._run = parts.runner.run
         self._straight = StraightHits(parts.engine, parts.runner.store, Op.GET)
@@ -299,5 +305,7 @@ class Cache(Opened):
         if self._lender is not None:
             return self._lender[0]._twin().scoped(self._lender[1])
         if self._async is None:
+            from cache import wiring
+
             self._async = AsyncCache(wiring.async_twin(self._parts))
         return self._async

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from cache.core.at_once import Answers
 from cache.core.engine import Engine
 from cache.core.policies import Policy, PolicyTable
 from cache.core.tenants import Tenants
 from cache.errors import CacheKeyError
-from cache.settings import Settings
 from cache.stores.forking import in_forked_child
 from telemetry.vocabulary import Operation
+
+if TYPE_CHECKING:
+    from cache.settings import Settings
 
 
 class Opened:
@@ -47,6 +49,8 @@ class Opened:
             SettingsError: a setting is wrong; the text names the variable.
             CategoryError: a category cannot be registered.
         """
+        from cache.settings import Settings
+
         return cls(cls._build(settings or Settings.load(), policies, **parts))
 
     @classmethod
@@ -59,6 +63,8 @@ class Opened:
         Raises:
             SettingsError: the URL or a setting is wrong.
         """
+        from cache.settings import Settings
+
         parts = {name: settings.pop(name) for name in ("recorder", "clock") if name in settings}
         return cls(cls._build(Settings.of(redis_url=url, **settings), policies, **parts))
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import redis
-
-from cache import wiring
 from cache.core import health, plain
-from cache.settings import Settings
-from telemetry.recorder import Recorder
+
+if TYPE_CHECKING:
+    import redis
+
+    from cache.settings import Settings
+    from telemetry.recorder import Recorder
 
 _log = logging.getLogger("glasscache")
 
@@ -44,6 +45,9 @@ class RedisCacheClient:
         recorder: Recorder | None = None,
         settings: Settings | None = None,
     ) -> None:
+        from cache import wiring
+        from cache.settings import Settings
+
         chosen = settings or Settings.of(redis_url=url, enabled=enabled, default_ttl=default_ttl, namespace="")
         self.enabled = chosen.enabled
         self.default_ttl = chosen.default_ttl
@@ -111,6 +115,8 @@ def create_default_redis_client() -> RedisCacheClient:
         SettingsError: a setting is wrong; the text names the variable, the fault and an example.
     """
     global _default
+    from cache.settings import Settings
+
     with _default_lock:
         if _default is None:
             _default = RedisCacheClient(settings=Settings.load())

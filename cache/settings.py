@@ -19,6 +19,7 @@ from cache.errors import CacheError, SettingsError
 _EXAMPLES = {
     "CACHE_ENABLED": "true",
     "REDIS_URL": "redis://redis:6379/0",
+    "CACHE_REDIS_PASSWORD_FILE": "/run/secrets/redis_password",
     "CACHE_NAMESPACE": "team-a",
     "CACHE_READ_DEADLINE": "0.05",
     "CACHE_WRITE_DEADLINE": "0.1",
@@ -64,6 +65,7 @@ class Settings(BaseSettings):
     redis_url: SecretStr = Field(
         SecretStr("redis://redis:6379/0"), validation_alias=AliasChoices("REDIS_URL", "redis_url")
     )
+    redis_password_file: str = Field("", validation_alias=_variable("CACHE_REDIS_PASSWORD_FILE"))
     default_ttl: float = Field(3600, validation_alias=_variable("CACHE_DEFAULT_TTL"))
     ttl_context: float = Field(3600, validation_alias=_variable("CACHE_TTL_CONTEXT"))
     ttl_embedding: float = Field(86_400, validation_alias=_variable("CACHE_TTL_EMBEDDING"))
@@ -174,6 +176,12 @@ class Settings(BaseSettings):
             raise SettingsError(_first_fault(error)) from None
         except CacheError as error:
             raise SettingsError(str(error)) from None
+
+    @property
+    def password_file(self) -> str:
+        """The file with the store's password; empty where the URL has it. An embedded server has none."""
+        embedded = self.redis_url.get_secret_value().startswith("embedded:")
+        return "" if embedded else self.redis_password_file
 
     @property
     def hides_keys(self) -> bool:

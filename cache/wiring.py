@@ -236,7 +236,11 @@ def _server(settings: Settings) -> tuple[str, EmbeddedServer | None]:
 
 
 def _options(settings: Settings) -> StoreOptions:
-    return StoreOptions(max_connections=settings.max_connections, fast_path=settings.fast_path)
+    return StoreOptions(
+        max_connections=settings.max_connections,
+        fast_path=settings.fast_path,
+        password_file=settings.password_file,
+    )
 
 
 def _watch(recorder: Recorder) -> Callable[[str, BreakerState], None]:

@@ -70,14 +70,11 @@ class CategoryAccount:
         self.sizes: Buckets | None = None
         self.computations: dict[ErrorType | None, Buckets] = {}
 
-    def age(self, age_s: float, ids: Ids | None) -> None:
-        """Count the age of an entry that was served, seconds."""
-        ages = self.ages
-        if ages is None:
-            ages = self.ages = Buckets(AGE_BUCKETS)
-        where = ages.record(age_s)
-        if ids is not None:
-            ages.exemplars[where] = (age_s, *ids)
+    def ages_of(self, ages_s: list[float], ids: Ids | None) -> None:
+        """Count the ages of the entries that one operation was served, seconds."""
+        if self.ages is None:
+            self.ages = Buckets(AGE_BUCKETS)
+        self.ages.record_together(ages_s, ids)
 
     def size(self, size: int, ids: Ids | None) -> None:
         """Count the size of an entry that was stored, bytes."""

@@ -38,8 +38,8 @@ def add(figures: Figures, event: OperationEvent, duration_s: float | None, accou
     where = durations.record(duration_s)
     if ids is not None:
         durations.exemplars[where] = (duration_s, *ids)
-    for age_s in event.ages_s:
-        category.age(age_s, ids)
+    if event.ages_s:
+        category.ages_of(event.ages_s, ids)
     if rest:
         _measure_rest(event, category, ids)
 

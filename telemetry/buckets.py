@@ -70,6 +70,19 @@ class Buckets:
             # the last of each bucket stays
             self.exemplars |= {where: (value, *span) for where, value, span in spans if span is not None}
 
+    def record_together(self, values: Sequence[float], ids: Ids | None) -> None:
+        """Count what was measured in one span; mostly all of it belongs to one bucket."""
+        least, greatest = min(values), max(values)
+        where = bisect_left(self.boundaries, least)
+        if where != bisect_left(self.boundaries, greatest):
+            self.record_all(values, [ids] * len(values))
+            return
+        self.counts[where] += len(values)
+        self.total += sum(values)
+        self.least, self.greatest = min(self.least, least), max(self.greatest, greatest)
+        if ids is not None:
+            self.exemplars[where] = (values[-1], *ids)
+
     @property
     def count(self) -> int:
         """How many values were recorded."""

@@ -153,6 +153,13 @@ class OperationEvent:
         self.looked(_HIT, tier=tier, n=len(ages_s), cost_s=cost_s)
         self.ages_s = [*self.ages_s, *ages_s]
 
+    def summary(self) -> OperationEvent:
+        """The same without the ages, which are as many as the hits."""
+        copy = OperationEvent.__new__(OperationEvent)
+        vars(copy).update(vars(self))
+        copy.ages_s = _NO_LIST
+        return copy
+
     def fail(self, kind: ErrorType) -> None:
         """Say what was wrong with the store; an operation has at most one error, the first."""
         if self.error is None:

@@ -46,7 +46,10 @@ class OperationSpan(LightSpan):
         return Told(self.account.span_name, attributes, _FAILED if self.event.failed else None)
 
     def keep(self) -> None:
-        """Make now what it will say, and let go of an event that may be as long as its batch."""
+        """Let go of an event that may be as long as its batch, for a summary of it or for what it will say."""
+        if not self.event.rest:
+            self.event = self.event.summary()
+            return
         self.kept = self.whole(spans.start_attributes(self.event, self.account.category.name))
         del self.event
 

@@ -64,7 +64,7 @@ def look_for(ask: Ask) -> Operation[Hit | Found | None]:
                 return hit
             found = yield from look_on(engine, policy, ask.wanted, reply, deadline, prepare=True)
         else:
-            (found,) = yield from look_quickly(engine, policy, [ask.wanted], deadline, prepare=True)
+            found = yield from look_quickly(engine, policy, ask.wanted, deadline, prepare=True)
     except StoreError as trouble:
         engine.failed(ask.event, trouble)
         return None

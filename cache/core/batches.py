@@ -18,8 +18,7 @@ from cache.core.engine import Engine, Operation
 from cache.core.flights import Flight, FlightState
 from cache.core.lookup import MISS
 from cache.core.policies import Policy
-from cache.core.quick import count
-from cache.core.reading import look_quickly
+from cache.core.reading import look_over
 from cache.core.results import copy_of, draft_of, encode_result
 from cache.core.shelves import Wanted
 from cache.core.steps import Compute, Wait
@@ -82,7 +81,7 @@ def get_or_compute_many(
     policy = engine.policies[category]
     seconds = terms.seconds(policy)
     asked = list(keys)
-    wanted = [engine.want(policy, key, terms.tags) for key in asked]
+    wanted = engine.shelf(category).want_all(asked, terms.tags)
     names = [want.address.name for want in wanted]
     rows, wants = dict(zip(names, asked, strict=True)), dict(zip(names, wanted, strict=True))
     with engine.recorder.operation(policy.name, operation, batch_size=len(asked)) as event:
@@ -110,15 +109,18 @@ def _fill(batch: _Batch) -> Operation[None]:
 def _look(batch: _Batch) -> Operation[None]:
     engine, wanted = batch.engine, list(batch.wanted.values())
     try:
-        found = yield from look_quickly(engine, batch.policy, wanted, engine.reading(), prepare=True)
+        swept = yield from look_over(engine, batch.policy, wanted, engine.reading(), prepare=True)
     except StoreError as trouble:
         batch.engine.failed(batch.event, trouble)
         return
-    now = engine.clock.time()
-    for name, item in zip(batch.wanted, found, strict=True):
-        if isinstance(item, tuple):
-            batch.values[name] = count(batch.event, item, now, batch.times[name])
-            continue
+    names = list(batch.wanted)
+    swept.count(batch.event)
+    batch.values.update((name, value) for name, value in zip(names, swept.values, strict=True) if value is not MISS)
+    if len(batch.times) != batch.times.total():
+        again = sum(batch.times[name] - 1 for name in batch.values)
+        batch.event.looked(Outcome.HIT, tier=swept.tier, n=again)
+    for place, item in swept.found.items():
+        name = names[place]
         batch.found[name] = item
         if item.trouble is not None:
             batch.engine.failed(batch.event, item.trouble)

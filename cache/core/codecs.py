@@ -16,12 +16,12 @@ import zstandard
 
 from cache.errors import CacheValueError, ValueTooLargeError
 
-JSON, VECTOR, BYTES = 1, 2, 3
-"""Codec numbers in an entry; never reused."""
+JSON, VECTOR, BYTES, FLOATS = 1, 2, 3, 4
+"""Codec numbers in an entry; never reused. A vector of two dimensions has a head, one of one dimension needs none."""
 
 _STRICT = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
-_NESTED = frozenset({dict, list})
-_JSON_TYPES = _NESTED | {str, int, float, bool, type(None)}
+_ATOMS = frozenset((str, int, float, bool, type(None)))
+_MANY = 16
 _FLOAT32 = 1
 _VECTOR_HEAD = struct.Struct(">BBII")
 
@@ -63,7 +63,10 @@ def encode(value: Any, *, codec: CodecName, max_bytes: int, compress_above: int)
         ValueTooLargeError: its encoding is above ``max_bytes``.
     """
     number = _choose(value, codec)
-    payload = _ENCODERS[number](value, max_bytes)
+    if number == VECTOR:
+        number, payload = _encode_vector(value, max_bytes)
+    else:
+        payload = _encode_json(value, max_bytes) if number == JSON else _encode_bytes(value)
     if len(payload) > max_bytes:
         raise ValueTooLargeError(f"a value of {len(payload)} bytes is above the category's cap of {max_bytes}")
     if len(payload) > compress_above:
@@ -142,15 +145,16 @@ def _same(back: Any, value: Any) -> bool:
 
 def _plain(value: Any) -> bool:
     """True when all that a value holds has a type that JSON has (orjson writes an enum's member as its value)."""
-    todo = [value] if type(value) in _NESTED else []
-    while todo:
-        item = todo.pop()
-        members = item.values() if type(item) is dict else item
-        kinds = set(map(type, members))
-        if not kinds <= _JSON_TYPES:
+    todo = [value]
+    for item in todo:
+        kind = type(item)
+        if kind in _ATOMS:
+            continue
+        if kind is not dict and kind is not list:
             return False
-        if kinds & _NESTED:
-            todo += (member for member in members if type(member) in _NESTED)
+        members = item.values() if kind is dict else item
+        if len(members) < _MANY or not _ATOMS.issuperset(map(type, members)):
+            todo += members
     return True
 
 
@@ -161,29 +165,28 @@ def _decode_json(payload: bytes) -> Any:
         raise CacheValueError("a payload is no JSON") from error
 
 
-def _encode_bytes(value: Any, max_bytes: int) -> bytes:
+def _encode_bytes(value: Any) -> bytes:
     if type(value) is not bytes:
         raise CacheValueError(f"the bytes codec stores bytes, not {type(value).__name__}")
     return bytes(value)
 
 
-def _encode_vector(value: Any, max_bytes: int) -> bytes:
-    """float32, row-major, after a head of dtype, number of dimensions and shape."""
+def _encode_vector(value: Any, max_bytes: int) -> tuple[int, bytes]:
+    """Codec, and float32: bare in one dimension, else row-major after a head of dtype, dimensions and shape."""
     if _is_array(value):
         if value.dtype.kind not in "fiu" or value.ndim not in (1, 2) or value.size * 4 > max_bytes:
             raise _vector_fault(value.size * 4, max_bytes)
-        rows, columns = (1, value.shape[0]) if value.ndim == 1 else value.shape
-        if value.ndim == 2 and not value.size:
+        if value.ndim == 1:
+            return FLOATS, _float32(value, max_bytes)
+        if not value.size:
             raise _vector_fault(0, max_bytes)
-        body = _float32(value, max_bytes)
-        return _VECTOR_HEAD.pack(_FLOAT32, value.ndim, rows, columns) + body
+        return VECTOR, _VECTOR_HEAD.pack(_FLOAT32, 2, *value.shape) + _float32(value, max_bytes)
     if type(value) not in (list, tuple) or any(type(item) not in (float, int) for item in value):
         raise _vector_fault(0, max_bytes)
     try:
-        body = struct.pack(f"<{len(value)}f", *value)
+        return FLOATS, struct.pack(f"<{len(value)}f", *value)
     except (struct.error, OverflowError):
         raise _vector_fault(0, max_bytes) from None
-    return _VECTOR_HEAD.pack(_FLOAT32, 1, 1, len(value)) + body
 
 
 def _float32(value: Any, max_bytes: int) -> bytes:
@@ -206,27 +209,37 @@ def _vector_fault(size: int, max_bytes: int) -> CacheValueError:
 
 
 def _decode_vector(payload: bytes) -> Any:
-    """A read-only float32 array; a tuple of floats where numpy is not installed."""
+    """A read-only float32 array of two dimensions; a tuple of tuples where numpy is not installed."""
     try:
         kind, dimensions, rows, columns = _VECTOR_HEAD.unpack_from(payload)
     except struct.error:
         raise CacheValueError("a vector is cut short") from None
     fits = len(payload) == _VECTOR_HEAD.size + 4 * rows * columns
-    if kind != _FLOAT32 or dimensions not in (1, 2) or not fits or not _shaped(dimensions, rows, columns):
+    # no claim of rows that no bytes stand behind
+    if kind != _FLOAT32 or dimensions != 2 or not fits or not rows * columns:
         raise CacheValueError("a vector's head does not fit its body")
     try:
         import numpy
     except ImportError:
         numbers = struct.unpack_from(f"<{rows * columns}f", payload, _VECTOR_HEAD.size)
-        return numbers if dimensions == 1 else tuple(numbers[i * columns : (i + 1) * columns] for i in range(rows))
-    array = numpy.frombuffer(payload, dtype="<f4", offset=_VECTOR_HEAD.size)
-    return array if dimensions == 1 else array.reshape(rows, columns)
+        return tuple(numbers[i * columns : (i + 1) * columns] for i in range(rows))
+    return numpy.frombuffer(payload, dtype="<f4", offset=_VECTOR_HEAD.size).reshape(rows, columns)
 
 
-def _shaped(dimensions: int, rows: int, columns: int) -> bool:
-    """A row, maybe empty, or a table with at least one number: no claim of rows that no bytes stand behind."""
-    return rows == 1 if dimensions == 1 else rows * columns > 0
+def _decode_floats(payload: bytes) -> Any:
+    """The same of one dimension: a tuple of floats without numpy."""
+    if len(payload) % 4:
+        raise CacheValueError("a vector is cut short")
+    try:
+        import numpy
+    except ImportError:
+        return struct.unpack(f"<{len(payload) // 4}f", payload)
+    return numpy.frombuffer(payload, dtype="<f4")
 
 
-_ENCODERS: dict[int, Callable[[Any, int], bytes]] = {JSON: _encode_json, VECTOR: _encode_vector, BYTES: _encode_bytes}
-_DECODERS: dict[int, Callable[[bytes], Any]] = {JSON: _decode_json, VECTOR: _decode_vector, BYTES: bytes}
+_DECODERS: dict[int, Callable[[bytes], Any]] = {
+    JSON: _decode_json,
+    VECTOR: _decode_vector,
+    BYTES: bytes,
+    FLOATS: _decode_floats,
+}

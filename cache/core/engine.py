@@ -10,7 +10,7 @@ import random
 import secrets
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cache.clock import Clock, Deadline
 from cache.core.entry import Sealer
@@ -26,8 +26,10 @@ from cache.core.shelves import Shelf, Shelves, Wanted, scope_name
 from cache.core.steps import Step
 from cache.errors import StoreError
 from telemetry.events import OperationEvent
-from telemetry.recorder import Recorder
 from telemetry.vocabulary import BreakerState
+
+if TYPE_CHECKING:
+    from telemetry.recorder import Recorder
 
 T = TypeVar("T")
 Operation = Generator[Step, Any, T]

@@ -3,17 +3,18 @@
     0   magic        2  (not UTF-8, so that text clients see at once that it is not theirs)
     2   version      1
     3   kind         1  0 entry, 1 tombstone
-    4   own token   16  at a fixed place: the write script compares it
+    4   own token   16  at a fixed place, in every version: the write script compares it
     20  codec        1
     21  flags        1  1 compressed, 2 signed
-    22  digest      32  SHA-256 of namespace, category and key
+    22  digest      32  SHA-256 of namespace, category and key; the write script takes the seen-filter's bits from it
     54  created      8  seconds since the epoch
     62  expires      8  logical expiry
-    70  cost         8  seconds the computation took
-    78  scopes       2  how many
-    80  files        2  how many
-    82  payload      4  length in bytes
-    86  scopes (name length 2, name, token 16)*, files, payload, seal
+    70  cost         4  seconds the computation took
+    74  tags         2  how many
+    76  files        2  how many
+    78  payload      4  length in bytes
+    82  category's token 16  its name follows from the digest
+    98  tags (name length 2, name, token)*, files, payload, seal
 
 The seal is a CRC-32 over all before it, or HMAC-SHA256 with a signing key. Which of the two
 is expected comes from the settings, never from the entry.
@@ -34,7 +35,7 @@ from cache.core.generations import NO_TOKEN, TOKEN
 from telemetry.vocabulary import MissReason
 
 MAGIC = b"\xffg"
-VERSION = 1
+VERSION = 2
 ENTRY, TOMBSTONE = 0, 1
 COMPRESSED, SIGNED = 1, 2
 
@@ -42,12 +43,12 @@ PREFIX = MAGIC + bytes([VERSION])
 """What every record of this version begins with."""
 
 _ENTRY_BEGINS = PREFIX + bytes([ENTRY])
-_HEAD = struct.Struct(">2sBB16sBB32sdddHHI")
+_HEAD = struct.Struct(">2sBB16sBB32sddfHHI")
 _UNPACK = _HEAD.unpack_from
-_SCOPE = struct.Struct(">H")
+_LENGTH = struct.Struct(">H")
 
 HEAD_SIZE = _HEAD.size
-"""Bytes before the scopes."""
+"""Bytes before the category's token."""
 
 
 class BadEntryError(Exception):
@@ -76,6 +77,12 @@ class Sealer:
         self.flag = SIGNED if key else 0
         self.size = 32 if key else 4
 
+    def sealed(self, head: bytes, payload: bytes) -> bytes:
+        """Both and the seal over them."""
+        if self._key:
+            return head + payload + self.seal(head + payload)
+        return b"".join((head, payload, zlib.crc32(payload, zlib.crc32(head)).to_bytes(4, "big")))
+
     def seal(self, data: bytes) -> bytes:
         """The seal over ``data``."""
         if self._key:
@@ -95,7 +102,7 @@ class Sealer:
 
 
 class Entry(NamedTuple):
-    """An entry, taken apart. Times are seconds since the epoch."""
+    """An entry, taken apart. Times are seconds since the epoch; the category's scope is the first."""
 
     digest: bytes
     codec: int
@@ -103,50 +110,65 @@ class Entry(NamedTuple):
     payload: bytes
     created: float
     expires: float
-    cost_s: float = 0.0
-    scopes: tuple[tuple[str, bytes], ...] = ()
+    cost_s: float
+    scopes: tuple[tuple[str, bytes], ...]
     files: tuple[Fingerprint, ...] = ()
     own: bytes = NO_TOKEN
 
     def pack(self, sealer: Sealer) -> bytes:
         """The bytes to store."""
-        flags = (COMPRESSED if self.compressed else 0) | sealer.flag
-        names = [name.encode() for name, _ in self.scopes]
-        parts = [
-            _HEAD.pack(
-                MAGIC, VERSION, ENTRY, self.own, self.codec, flags, self.digest,
-                self.created, self.expires, self.cost_s, len(names), len(self.files), len(self.payload),
-            )
-        ]  # fmt: skip
-        for name, (_, token) in zip(names, self.scopes, strict=True):
-            parts += (_SCOPE.pack(len(name)), name, token)
-        parts += (fingerprint.pack(self.files), self.payload)
-        body = b"".join(parts)
-        return body + sealer.seal(body)
+        scopes = b"".join([label(name) + token for name, token in self.scopes[1:]])
+        return pack(self, self.scopes[0][1] + scopes, len(self.scopes), sealer)
 
 
-def parse(raw: bytes, digest: bytes, sealer: Sealer) -> Entry:
+def pack(item: Entry, scopes: bytes, count: int, sealer: Sealer) -> bytes:
+    """The bytes of an entry whose scopes are known as bytes already.
+
+    Args:
+        item: its own ``scopes`` are not looked at.
+        scopes: as an entry holds them.
+        count: how many they are.
+    """
+    flags, payload, files = sealer.flag, item.payload, item.files
+    head = _HEAD.pack(
+        MAGIC, VERSION, ENTRY, item.own, item.codec, flags | COMPRESSED if item.compressed else flags, item.digest,
+        item.created, item.expires, item.cost_s, count - 1, len(files), len(payload),
+    )  # fmt: skip
+    return sealer.sealed(head + scopes + fingerprint.pack(files) if files else head + scopes, payload)
+
+
+def label(scope: str) -> bytes:
+    """A tag's scope as an entry holds it before its token: the name's length, then its bytes."""
+    name = scope.encode()
+    return _LENGTH.pack(len(name)) + name
+
+
+def parse(raw: bytes, digest: bytes, category: str, sealer: Sealer) -> Entry:
     """Take an entry apart after checking version, seal and the key it is bound to.
+
+    Args:
+        category: the scope of the key's category.
 
     Raises:
         BadEntryError: with the reason that the miss is counted under.
     """
-    if raw[:3] != PREFIX or len(raw) < _HEAD.size + sealer.size or raw[3] != ENTRY:
+    if raw[:3] != PREFIX or len(raw) < _HEAD.size + TOKEN + sealer.size or raw[3] != ENTRY:
         raise BadEntryError(MissReason.CORRUPT if raw[:3] == PREFIX else MissReason.VERSION)
     if (raw[21] & SIGNED) != sealer.flag or not sealer.holds(raw):
         raise BadEntryError(MissReason.CORRUPT)
-    _, _, _, own, codec, flags, bound, created, expires, cost, scopes, files, length = _HEAD.unpack_from(raw)
+    _, _, _, own, codec, flags, bound, created, expires, cost, tags, files, length = _HEAD.unpack_from(raw)
     if bound != digest:
         raise BadEntryError(MissReason.COLLISION)
     try:
-        named, at = _scopes(raw, scopes)
+        named, at = _tags(raw, tags)
         printed, used = fingerprint.unpack(raw[at:], files) if files else ((), 0)
     except (ValueError, UnicodeDecodeError, struct.error):
         raise BadEntryError(MissReason.CORRUPT) from None
     payload = raw[at + used : at + used + length]
     if at + used + length + sealer.size != len(raw):
         raise BadEntryError(MissReason.CORRUPT)
-    return Entry(bound, codec, bool(flags & COMPRESSED), payload, created, expires, cost, named, printed, own)
+    scopes = ((category, raw[HEAD_SIZE : HEAD_SIZE + TOKEN]), *named)
+    return Entry(bound, codec, bool(flags & COMPRESSED), payload, created, expires, cost, scopes, printed, own)
 
 
 Opened = tuple[int, bool, bytes, float, float, float]
@@ -157,8 +179,8 @@ def open_one(data: bytes, digest: bytes, scopes: bytes, count: int, sealer: Seal
     """Open an entry that holds no files and was made under exactly these scopes and tokens.
 
     Args:
-        scopes: names and tokens, as the entry holds them.
-        count: how many they are.
+        scopes: the category's token, then names and tokens of the tags, as the entry holds them.
+        count: how many scopes they are.
 
     Returns:
         None for any other entry, and for what ``parse`` would refuse.
@@ -166,8 +188,8 @@ def open_one(data: bytes, digest: bytes, scopes: bytes, count: int, sealer: Seal
     size, at = sealer.size, _HEAD.size + len(scopes)
     if data[:4] != _ENTRY_BEGINS or len(data) < at + size:
         return None
-    _, _, _, _, codec, flags, bound, created, expires, cost, named, files, length = _UNPACK(data)
-    same = bound == digest and named == count and data.startswith(scopes, _HEAD.size)
+    _, _, _, _, codec, flags, bound, created, expires, cost, tags, files, length = _UNPACK(data)
+    same = bound == digest and tags + 1 == count and data.startswith(scopes, _HEAD.size)
     if not same or files or flags & SIGNED != sealer.flag or at + length + size != len(data):
         return None
     # the checksum is looked at here and not by another call: this is on the path of every hit
@@ -180,17 +202,17 @@ def open_one(data: bytes, digest: bytes, scopes: bytes, count: int, sealer: Seal
     return codec, flags & COMPRESSED != 0, data[at:-size], created, expires, cost
 
 
-def _scopes(raw: bytes, count: int) -> tuple[tuple[tuple[str, bytes], ...], int]:
-    found, at = [], _HEAD.size
+def _tags(raw: bytes, count: int) -> tuple[list[tuple[str, bytes]], int]:
+    found, at = [], _HEAD.size + TOKEN
     for _ in range(count):
-        (length,) = _SCOPE.unpack_from(raw, at)
+        (length,) = _LENGTH.unpack_from(raw, at)
         name_end = at + 2 + length
         token = raw[name_end : name_end + TOKEN]
         if len(token) != TOKEN:
-            raise ValueError("scopes are cut short")
+            raise ValueError("tags are cut short")
         found.append((raw[at + 2 : name_end].decode(), token))
         at = name_end + TOKEN
-    return tuple(found), at
+    return found, at
 
 
 def tombstone(token: bytes) -> bytes:
@@ -204,5 +226,5 @@ def is_tombstone(raw: bytes) -> bool:
 
 
 def own_token(raw: bytes | None) -> bytes:
-    """The own token of whatever stands under a key, as the write script reads it."""
-    return raw[4:20] if raw is not None and raw[:3] == PREFIX and len(raw) >= 20 else NO_TOKEN
+    """The own token of whatever stands under a key, as the write script reads it: a record's of any version."""
+    return raw[4:20] if raw is not None and raw[:2] == MAGIC and len(raw) >= 20 else NO_TOKEN

@@ -25,6 +25,9 @@ TOKEN = 16
 NO_TOKEN = bytes(TOKEN)
 """Own token of a key that holds no record of ours."""
 
+PROPOSED = b"+"
+"""What the write script is told before the token that it may give a tag which has none."""
+
 FENCE_OF_CATEGORY = 32
 """A write compares this much of a category's record: read token and write fence."""
 

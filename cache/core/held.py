@@ -28,7 +28,7 @@ EXPIRES_AT = 62
 
 unpack_expiry = struct.Struct(">d").unpack_from
 
-_TIMES = struct.Struct(">ddd")
+_TIMES = struct.Struct(">ddf")
 _BODY = HEAD_SIZE + _SEAL
 _COLLECTED = 16
 _ATOMS = (str, int, float, bool, type(None))

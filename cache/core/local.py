@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cache.core.bonds import Bond, Bonds
 from cache.core.entry import Entry
@@ -22,8 +22,10 @@ from cache.core.held import DIGEST, EXPIRES_AT, Held, hold, unpack_expiry
 from cache.core.own_writes import OwnWrites, Question, which_write
 from cache.core.s3fifo import MOST_HITS, S3Fifo
 from cache.core.touches import Touches
-from telemetry.local import LocalAccounts
 from telemetry.vocabulary import EvictionCause
+
+if TYPE_CHECKING:
+    from telemetry.local import LocalAccounts
 
 LEASE_S = 1.5
 """How long after a question that the listener had an answer to local entries may answer."""

@@ -7,17 +7,15 @@ from typing import Any
 
 from cache.core.engine import Engine, Operation
 from cache.core.lookup import MISS, Lookup
-from cache.core.policies import Policy
-from cache.core.quick import count, count_all, glance
-from cache.core.reading import is_far, look, look_on, look_quickly
-from cache.core.shelves import Wanted
+from cache.core.quick import count, glance
+from cache.core.reading import is_far, look, look_on, look_over, look_quickly
 from cache.core.steps import Call
 from cache.core.straight import Sent
 from cache.core.verdicts import Found
 from cache.errors import StoreError
 from telemetry.events import OperationEvent
 from telemetry.vocabulary import Operation as Op
-from telemetry.vocabulary import Outcome, Tier
+from telemetry.vocabulary import Outcome
 
 
 def lookup(
@@ -51,15 +49,20 @@ def get(
     wanted = engine.want(policy, key, tags) if sent is None else sent.wanted
     began = sent.began if sent is not None else None
     with engine.recorder.operation(policy.name, Op.GET, digest=wanted.short, began=began) as event:
-        if sent is None and (not engine.enabled or not is_far(engine, policy)):
-            (value,) = yield from _values(engine, policy, [wanted], event)
-            return value
+        if not engine.enabled:
+            event.looked(Outcome.BYPASS)
+            return MISS
         deadline = engine.reading() if sent is None else sent.deadline
         try:
-            if sent is None:
+            if sent is not None:
+                reply = yield from sent.answer(engine.recorder.now())
+            elif is_far(engine, policy):
                 reply = yield Call(wanted.question, deadline, True)
             else:
-                reply = yield from sent.answer(engine.recorder.now())
+                near = yield from look_quickly(engine, policy, wanted, deadline)
+                if isinstance(near, Found):
+                    return _told(engine, event, near).value
+                return count(event, near, engine.clock.time())
             now = engine.clock.time()
             hit = glance(engine, policy, wanted, reply, now)
             if hit is not None:
@@ -74,28 +77,24 @@ def get(
 
 def get_many(engine: Engine, category: str, keys: Sequence[Any], *, tags: Sequence[str] = ()) -> Operation[list[Any]]:
     """The values in the order of ``keys``, ``MISS`` where there is none; one round trip."""
-    policy = engine.policies[category]
-    wanted = [engine.want(policy, key, tags) for key in keys]
+    shelf = engine.shelf(category)
+    policy, wanted = shelf.policy, shelf.want_all(keys, tags)
     with engine.recorder.operation(policy.name, Op.GET_MANY, batch_size=len(wanted)) as event:
-        return (yield from _values(engine, policy, wanted, event)) if wanted else []
-
-
-def _values(engine: Engine, policy: Policy, wanted: Sequence[Wanted], event: OperationEvent) -> Operation[list[Any]]:
-    """The values of ``wanted``, each counted."""
-    if not engine.enabled:
-        event.looked(Outcome.BYPASS, n=len(wanted))
-        return [MISS] * len(wanted)
-    try:
-        found = yield from look_quickly(engine, policy, wanted, engine.reading())
-    except StoreError as trouble:
-        engine.failed(event, trouble)
-        event.looked(Outcome.ERROR, n=len(wanted))
-        return [MISS] * len(wanted)
-    now = engine.clock.time()
-    # all of one tier: what the process keeps comes first, the rest from Redis
-    for tier in (Tier.LOCAL, Tier.REDIS):
-        count_all(event, [item for item in found if isinstance(item, tuple) and item[4] is tier], now)
-    return [_told(engine, event, item).value if isinstance(item, Found) else item[0] for item in found]
+        if not wanted:
+            return []
+        if not engine.enabled:
+            event.looked(Outcome.BYPASS, n=len(wanted))
+            return [MISS] * len(wanted)
+        try:
+            swept = yield from look_over(engine, policy, wanted, engine.reading())
+        except StoreError as trouble:
+            engine.failed(event, trouble)
+            event.looked(Outcome.ERROR, n=len(wanted))
+            return [MISS] * len(wanted)
+        swept.count(event)
+        for place, found in swept.found.items():
+            swept.values[place] = _told(engine, event, found).value
+        return swept.values
 
 
 def _told(engine: Engine, event: OperationEvent, found: Found) -> Lookup:

@@ -14,6 +14,7 @@ from cache.core.lookup import MISS
 from cache.core.policies import Policy
 from cache.core.quick import Hit
 from cache.core.s3fifo import GONE
+from cache.core.sweeping import Swept
 from cache.core.verdicts import Found
 from cache.errors import CacheValueError
 from telemetry.vocabulary import EvictionCause, Tier
@@ -89,6 +90,21 @@ def hit(engine: Engine, policy: Policy, tier: LocalTier, want: Wanted, now: floa
     times, value = item.times, value_of(policy, item)
     return None if value is MISS else (value, *times, Tier.LOCAL)
 
+
+def sweep(engine: Engine, policy: Policy, tier: LocalTier, wanted: Sequence[Wanted], now: float) -> Swept:
+    """The same of many keys."""
+    swept = Swept([], tier=Tier.LOCAL)
+    for want in wanted:
+        value, created, expires, cost_s, _ = hit(engine, policy, tier, want, now) or _NO_HIT
+        swept.values.append(value)
+        if value is not MISS:
+            swept.ages.append(max(0.0, now - created))
+            swept.cost_s += cost_s
+            swept.ttl_s = expires - now
+    return swept
+
+
+_NO_HIT: Hit = (MISS, 0.0, 0.0, 0.0, Tier.LOCAL)
 
 Row = tuple[str, bytes, Entry, Any]
 """A Redis key, its bytes, the same taken apart, the decoded value or ``MISS``."""

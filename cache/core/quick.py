@@ -5,7 +5,7 @@ A plain hit is a fresh entry of its key, made from no files, under just the scop
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from cache.core import codecs
@@ -13,7 +13,7 @@ from cache.core.engine import Engine
 from cache.core.entry import open_one
 from cache.core.generations import CATEGORY_RECORD, FENCE_OF_CATEGORY, TOKEN, made_by
 from cache.core.policies import Policy
-from cache.core.shelves import Known, Wanted
+from cache.core.shelves import Wanted
 from cache.errors import CacheValueError
 from telemetry.events import OperationEvent
 from telemetry.vocabulary import Outcome, Tier
@@ -28,14 +28,6 @@ def count(event: OperationEvent, hit: Hit, now: float, n: int = 1) -> Any:
     event.looked(Outcome.HIT, tier=tier, n=n, age_s=max(0.0, now - created), cost_s=cost_s)
     event.ttl_s = expires - now
     return value
-
-
-def count_all(event: OperationEvent, hits: Sequence[Hit], now: float) -> None:
-    """Count lookups that hits of one tier answer; the TTL is of the last."""
-    if hits:
-        ages = [max(0.0, now - created) for _, created, _, _, _ in hits]
-        event.served(hits[0][4], ages, sum([cost_s for _, _, _, cost_s, _ in hits]))
-        event.ttl_s = hits[-1][2] - now
 
 
 def glance(engine: Engine, policy: Policy, want: Wanted, reply: Any, now: float) -> Hit | None:
@@ -68,9 +60,9 @@ def glance(engine: Engine, policy: Policy, want: Wanted, reply: Any, now: float)
 def _judged(engine: Engine, want: Wanted, reply: list[Any]) -> bytes:
     """The scopes with their tokens, as an entry holds them, kept for the next look; empty when not all are sound."""
     record, tags, identity = reply[1], reply[3:], engine.identity()
-    if not _sound(record, identity):
+    if not is_sound(record, identity):
         return b""
-    held = _held(want, want.labels[0] + record[:TOKEN], dict(zip(want.scopes[1:], tags, strict=True)))
+    held = held_of(want, want.labels[0] + record[:TOKEN], dict(zip(want.scopes[1:], tags, strict=True)))
     if held:
         engine.view.saw(zip(want.scopes, (record[:FENCE_OF_CATEGORY], *tags), strict=True))
         want.known.judged = record, tags, identity, held
@@ -81,49 +73,12 @@ _NO_TAGS = 3
 """Parts of the reply for a key without tags: entry, record, block."""
 
 
-def _sound(record: Any, identity: bytes) -> bool:
+def is_sound(record: Any, identity: bytes) -> bool:
     """True for a category's record that this server made."""
     return type(record) is bytes and len(record) == CATEGORY_RECORD and made_by(record, identity)
 
 
-def hits(
-    engine: Engine, policy: Policy, wanted: Sequence[Wanted], raw: Sequence[Any], tokens: Mapping[str, Any]
-) -> list[Hit | None]:
-    """What of ``wanted`` is a plain hit.
-
-    Args:
-        raw: what stands under each key.
-        tokens: the category's record and the tags' tokens as Redis holds them, by scope, the category first.
-
-    Returns:
-        The hit, or None where the long way must say, in the order of ``wanted``.
-    """
-    record = tokens[wanted[0].scopes[0]]
-    if not _sound(record, engine.identity()):
-        return [None] * len(wanted)
-    only = wanted[0].labels[0] + record[:TOKEN]
-    helds: dict[Known, bytes] = {}
-    found: list[Hit | None] = []
-    now, most, sealer = engine.clock.time(), policy.max_bytes, engine.sealer
-    for want, data in zip(wanted, raw, strict=True):
-        held = helds.get(want.known)
-        if held is None:
-            held = helds[want.known] = only if len(want.scopes) == 1 else _held(want, only, tokens)
-        opened = open_one(data, want.address.digest, held, len(want.scopes), sealer) if data and held else None
-        hit = None
-        if opened is not None and opened[4] > now:
-            codec, compressed, payload, created, expires, cost_s = opened
-            try:
-                value = codecs.decode(codec, compressed, payload, max_bytes=most)
-                hit = value, created, expires, cost_s, Tier.REDIS
-            except CacheValueError:
-                hit = None
-        found.append(hit)
-    _remember(engine, record, tokens)
-    return found
-
-
-def _held(want: Wanted, only: bytes, tokens: Mapping[str, Any]) -> bytes:
+def held_of(want: Wanted, only: bytes, tokens: Mapping[str, Any]) -> bytes:
     """The scopes with their tokens, as an entry made under them holds them; empty when a token is none."""
     parts = [only]
     for label, scope in zip(want.labels[1:], want.scopes[1:], strict=True):
@@ -132,16 +87,3 @@ def _held(want: Wanted, only: bytes, tokens: Mapping[str, Any]) -> bytes:
             return b""
         parts += (label, token)
     return b"".join(parts)
-
-
-def _remember(engine: Engine, record: bytes, tokens: Mapping[str, Any]) -> None:
-    """Tell the view what was seen; nothing to do where it knows."""
-    view, fence = engine.view, record[:FENCE_OF_CATEGORY]
-    scopes = iter(tokens)
-    category = next(scopes)
-    if view.token(category) != fence:
-        view.saw([(category, fence)])
-    for tag in scopes:
-        token = tokens[tag]
-        if view.token(tag) != token and type(token) is bytes and len(token) == TOKEN:
-            view.saw([(tag, token)])

@@ -8,17 +8,20 @@ from typing import Any
 
 from cache.clock import Deadline
 from cache.core import nearby
+from cache.core.asking import Reply, answer, ask, ask_for_more, blocks_of
 from cache.core.engine import Engine, Operation
 from cache.core.entry import Entry
 from cache.core.generations import NO_TOKEN, CategoryRecord, category_scope, tag_token
 from cache.core.healing import heal
 from cache.core.local import LocalTier
-from cache.core.making import Tokens, expect_list, make_generations
+from cache.core.lookup import MISS
+from cache.core.making import Tokens, make_generations
 from cache.core.policies import Policy
-from cache.core.quick import Hit, hits
+from cache.core.quick import Hit, glance
 from cache.core.seen import block_of
 from cache.core.shelves import Wanted
 from cache.core.steps import Call
+from cache.core.sweeping import Swept, sweep
 from cache.core.verdicts import Found, Sight, judge, parse
 from cache.errors import StoreError
 from telemetry.vocabulary import MissReason, Tier
@@ -54,9 +57,9 @@ def look(
 
 
 def look_quickly(
-    engine: Engine, policy: Policy, wanted: Sequence[Wanted], deadline: Deadline, *, prepare: bool = False
-) -> Operation[list[Hit | Found]]:
-    """As ``look``, but a plain hit is known at a glance, and its fence is not told.
+    engine: Engine, policy: Policy, want: Wanted, deadline: Deadline, *, prepare: bool = False
+) -> Operation[Hit | Found]:
+    """As ``look`` for one key, but a plain hit is known at a glance, and its fence is not told.
 
     Raises:
         StoreError: the store did not answer properly.
@@ -64,20 +67,61 @@ def look_quickly(
     if engine.pending.some:
         yield from heal(engine, deadline)
     tier = nearby.tier_of(engine, policy)
-    if tier is not None:
-        now = engine.clock.time()
-        near = [nearby.hit(engine, policy, tier, want, now) for want in wanted]
-        # what is kept here must be taken apart first: no short cut
-        return (yield from _look_far(_Terms(engine, policy, deadline, prepare, tier), wanted, near))
-    reply = yield from _ask(engine, wanted, deadline)
-    found: list[Any] = hits(engine, policy, wanted, reply.raw, reply.tokens)
-    rest = [i for i, hit in enumerate(found) if hit is None]
-    if rest:
-        reply.raw = [reply.raw[i] for i in rest]
-        more = yield from _conclude(_Terms(engine, policy, deadline, prepare), [wanted[i] for i in rest], reply)
-        for i, one in zip(rest, more, strict=True):
-            found[i] = one
-    return found
+    if tier is None:
+        reply = yield Call(want.question, deadline, True)
+        hit = glance(engine, policy, want, reply, engine.clock.time())
+        return hit or (yield from look_on(engine, policy, want, reply, deadline, prepare=prepare))
+    hit = nearby.hit(engine, policy, tier, want, engine.clock.time())
+    if hit is not None:
+        return hit
+    # what is kept here must be taken apart first: no short cut
+    (found,) = yield from _look_far(_Terms(engine, policy, deadline, prepare, tier), [want], [None])
+    return found  # type: ignore[no-any-return]
+
+
+def look_over(
+    engine: Engine, policy: Policy, wanted: Sequence[Wanted], deadline: Deadline, *, prepare: bool = False
+) -> Operation[Swept]:
+    """As ``look``, but plain hits are known in one pass, and their fences are not told.
+
+    Raises:
+        StoreError: the store did not answer properly.
+    """
+    if engine.pending.some:
+        yield from heal(engine, deadline)
+    tier = nearby.tier_of(engine, policy)
+    ticket = 0
+    if tier is None:
+        reply = yield from ask(engine, wanted, deadline)
+        swept = sweep(engine, policy, wanted, reply.raw, reply.tokens)
+        if reply.blocks:
+            _meet(engine, policy, wanted, swept, reply)
+        others = swept.others()
+        if not others:
+            return swept
+        reply.raw = [reply.raw[place] for place in others]
+    else:
+        swept = nearby.sweep(engine, policy, tier, wanted, engine.clock.time())
+        others = swept.others()
+        if not others:
+            return swept
+        ticket = tier.ticket()
+        reply = yield from ask(engine, [wanted[place] for place in others], deadline)
+    terms = _Terms(engine, policy, deadline, prepare, tier)
+    found = yield from _conclude(terms, [wanted[place] for place in others], reply, ticket)
+    swept.found.update(zip(others, found, strict=True))
+    return swept
+
+
+def _meet(engine: Engine, policy: Policy, wanted: Sequence[Wanted], swept: Swept, reply: Reply) -> None:
+    """Remember which keys were hits: what becomes of them later can be told without the seen-filter."""
+    record = CategoryRecord.parse(next(iter(reply.tokens.values())), engine.identity())
+    if record is None or not swept.ages:
+        return
+    shelf = engine.shelf(policy.name)
+    for want, value in zip(wanted, swept.values, strict=True):
+        if value is not MISS and want.met != record.birth:
+            shelf.meet(want, record.birth)
 
 
 def is_far(engine: Engine, policy: Policy) -> bool:
@@ -94,7 +138,7 @@ def look_on(
         StoreError: the store did not answer properly.
     """
     terms = _Terms(engine, policy, deadline, prepare)
-    (found,) = yield from _conclude(terms, [want], _answer(want, reply))
+    (found,) = yield from _conclude(terms, [want], answer(want, reply))
     return found
 
 
@@ -115,44 +159,12 @@ def _look_far(terms: _Terms, wanted: Sequence[Wanted], near: list[Any]) -> Opera
     if not rest:
         return near
     ticket = terms.tier.ticket() if terms.tier is not None else 0
-    reply = yield from _ask(terms.engine, rest, terms.deadline)
+    reply = yield from ask(terms.engine, rest, terms.deadline)
     far = iter((yield from _conclude(terms, rest, reply, ticket)))
     return [one or next(far) for one in near]
 
 
-@dataclass(slots=True)
-class _Reply:
-    """What stands in Redis: under the keys, of the seen-filter by its blocks' numbers, of the scopes by their names."""
-
-    raw: list[Any]
-    blocks: dict[int, Any]
-    tokens: dict[str, Any]
-
-
-def _ask(engine: Engine, wanted: Sequence[Wanted], deadline: Deadline) -> Operation[_Reply]:
-    if len(wanted) == 1:
-        return _answer(wanted[0], (yield Call(wanted[0].question, deadline, True)))
-    names = [want.address.name for want in wanted]
-    blocks = {block_of(want.address.digest): want.question[3] for want in wanted}
-    scopes = {wanted[0].scopes[0]: wanted[0].question[2]}
-    for want in wanted:
-        if len(want.scopes) > 1:
-            scopes.update(zip(want.scopes[1:], want.question[4:], strict=True))
-    reply = yield Call(("MGET", *names, *blocks.values(), *scopes.values()), deadline, True)
-    count, end = len(names), len(names) + len(blocks)
-    expect_list(reply, end + len(scopes))
-    tokens = dict(zip(scopes, reply[end:], strict=True))
-    return _Reply(reply[:count], dict(zip(blocks, reply[count:end], strict=True)), tokens)
-
-
-def _answer(want: Wanted, reply: Any) -> _Reply:
-    """What the reply to one key's question says."""
-    expect_list(reply, len(want.question) - 1)
-    tokens = dict(zip(want.scopes, (reply[1], *reply[3:]), strict=True))
-    return _Reply(reply[:1], {block_of(want.address.digest): reply[2]}, tokens)
-
-
-def _sight(engine: Engine, reply: _Reply) -> Sight:
+def _sight(engine: Engine, reply: Reply) -> Sight:
     """A reply, taken apart."""
     category, *tags = reply.tokens
     raw_record = reply.tokens[category]
@@ -163,14 +175,16 @@ def _sight(engine: Engine, reply: _Reply) -> Sight:
     return Sight(reply.raw, record, raw_record is not None or known_before, reply.blocks, tokens)
 
 
-def _conclude(terms: _Terms, wanted: Sequence[Wanted], reply: _Reply, ticket: int = 0) -> Operation[list[Found]]:
+def _conclude(terms: _Terms, wanted: Sequence[Wanted], reply: Reply, ticket: int = 0) -> Operation[list[Found]]:
     """The verdicts, the long way; makes what a write after them needs. ``ticket`` was drawn before the look."""
     engine, policy, deadline, tier = terms.engine, terms.policy, terms.deadline, terms.tier
     sight = _sight(engine, reply)
     entries = [parse(engine, raw, want) for raw, want in zip(sight.raw, wanted, strict=True)]
-    yield from _see_further_tags(engine, entries, sight, deadline)
+    unknown = yield from _see_more(engine, wanted, entries, sight, deadline)
     rows = zip(wanted, entries, sight.raw, strict=True)
     found = [judge(engine, policy, sight, want, item, raw) for want, item, raw in rows]
+    for f in found if unknown else ():
+        f.trouble = unknown if f.size == 0 else None
     absent = _absent(policy, sight, found if terms.prepare else ())
     if absent:
         yield from _prepare(engine, policy, found, sight, absent, deadline)
@@ -185,16 +199,38 @@ def _conclude(terms: _Terms, wanted: Sequence[Wanted], reply: _Reply, ticket: in
     return found
 
 
-def _see_further_tags(
-    engine: Engine, entries: Sequence[Entry | MissReason | None], sight: Sight, deadline: Deadline
-) -> Operation[None]:
-    """Fetch the generations of tags that only the entries name: a second MGET."""
+def _see_more(
+    engine: Engine,
+    wanted: Sequence[Wanted],
+    entries: Sequence[Entry | MissReason | None],
+    sight: Sight,
+    deadline: Deadline,
+) -> Operation[StoreError | None]:
+    """A second MGET where there is need: of generations that only the entries name, of blocks that nobody asked for.
+
+    Returns:
+        Why it cannot be told what became of the absent keys; None when all is well.
+
+    Raises:
+        StoreError: the generations did not come.
+    """
     named = (name for item in entries if isinstance(item, Entry) for name, _ in item.scopes)
     further = [name for name in dict.fromkeys(named) if name not in sight.tokens]
-    if further:
-        reply = yield Call(("MGET", *(engine.scope_name(name) for name in further)), deadline, idempotent=True)
-        expect_list(reply, len(further))
-        sight.tokens.update((name, tag_token(raw)) for name, raw in zip(further, reply, strict=True))
+    rows = zip(wanted, entries, strict=True)
+    absent = [want for want, item in rows if item is None and block_of(want.address.digest) not in sight.blocks]
+    missing = blocks_of(sight.record, absent)
+    sight.blocks.update((block_of(want.address.digest), None) for want in absent)
+    if not further and not missing:
+        return None
+    try:
+        tokens, blocks = yield from ask_for_more(engine, further, missing, deadline)
+    except StoreError as trouble:
+        if further:
+            raise
+        return trouble
+    sight.tokens.update((name, tag_token(raw)) for name, raw in zip(further, tokens, strict=True))
+    sight.blocks.update(blocks)
+    return None
 
 
 def _absent(policy: Policy, sight: Sight, found: Sequence[Found]) -> list[str]:

@@ -7,10 +7,10 @@ from typing import Any
 from cache.core import codecs
 from cache.core.ask import unwrap
 from cache.core.codecs import Encoded
-from cache.core.commit import Draft
 from cache.core.fingerprint import MAX_FILES, RACY_NS
 from cache.core.generations import Fence
 from cache.core.lookup import Computed
+from cache.core.plan import Draft
 from cache.core.policies import Policy
 from cache.core.shelves import Wanted
 from cache.core.ttl import seconds as ttl_seconds

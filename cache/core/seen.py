@@ -4,7 +4,8 @@ Each category has 256 blocks of 512 bits; a key's digest picks its block and fou
 A lookup fetches the block in the MGET it makes anyway, a write sets the bits inside its
 script, so it costs no round trip. ``cold`` is said only when it is certain: the bits are
 not all set in a block that is known to be whole. A block that was lost (evicted) and begun
-again is marked partial and proves nothing.
+again is marked partial and proves nothing. A batch leaves out the blocks of keys whose entries
+this process saw under the same record: those were written, whatever their blocks say.
 
 Source: F. Putze, P. Sanders, J. Singler, "Cache-, Hash- and Space-Efficient Bloom Filters",
 2007 (blocked filters). At 13,000 keys a category about 1 in 100 new keys reads as seen.
@@ -38,6 +39,11 @@ def bits_of(digest: bytes) -> tuple[int, int, int, int]:
     return word & 511, (word >> 9) & 511, (word >> 18) & 511, (word >> 27) & 511
 
 
+def begun(record: CategoryRecord, number: int) -> bool:
+    """Whether a block was ever begun; one that was not proves that none of its keys was written."""
+    return bool(record.begun[number >> 3] & (0x80 >> (number & 7)))
+
+
 def reason_for_absent(digest: bytes, record: CategoryRecord, block: bytes | None) -> MissReason:
     """Why an absent entry is absent: ``cold`` when that is certain, else ``unknown``.
 
@@ -48,8 +54,7 @@ def reason_for_absent(digest: bytes, record: CategoryRecord, block: bytes | None
     """
     number = block_of(digest)
     if block is None or block[1:HEADER] != record.birth:
-        begun = record.begun[number >> 3] & (0x80 >> (number & 7))
-        return MissReason.UNKNOWN if begun else MissReason.COLD
+        return MissReason.UNKNOWN if begun(record, number) else MissReason.COLD
     if block[:1] != WHOLE or len(block) != HEADER + _BITS:
         return MissReason.UNKNOWN
     bits = block[HEADER:]

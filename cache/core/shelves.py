@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from cache.core import keys, seen
+import orjson
+
+from cache.core import entry, keys, seen
 from cache.core.addresses import Address, Addresses
 from cache.core.generations import category_scope, tag_scope
 from cache.core.hiding import Hidden
@@ -20,8 +21,7 @@ REMEMBERED = 1024
 LONGEST = 512
 """Bytes of the longest key that is remembered, so that what is kept is bounded in bytes too."""
 
-_LENGTH = struct.Struct(">H")
-
+_NO_LABEL = (b"",)
 
 Judged = tuple[bytes, list[Any], bytes | None, bytes]
 """A category's record and the tokens of tags as Redis has them, the server that they were judged for, and the names and
@@ -33,13 +33,16 @@ class Known:
 
     Attributes:
         judged: in one piece, for another thread may put what it saw in its place.
+        lives: the tokens that a write named, as it named them, and until when their generations live at least, in
+            seconds since the epoch.
     """
 
-    __slots__ = ("judged",)
+    __slots__ = ("judged", "lives")
 
     def __init__(self) -> None:
         # no server is named None: nothing is taken for known before it was judged
         self.judged: Judged = (b"", [], None, b"")
+        self.lives: tuple[tuple[bytes, ...], float] = ((), 0.0)
 
 
 class Wanted(NamedTuple):
@@ -49,9 +52,11 @@ class Wanted(NamedTuple):
         address: where it lives.
         scopes: what can invalidate it: its category first, then its tags.
         question: the MGET that fetches all that a verdict on it needs: entry, category's record, block, tags.
-        labels: the scopes' names as an entry holds them.
+        labels: the tags' names as an entry holds them, after an empty one for the category.
         short: the address's digest, as spans carry it.
         known: what all keys under the same scopes share.
+        mark: what it is found again by; None where it is made anew each time.
+        met: birth of the category's record under which an entry of it was seen; empty when none was.
     """
 
     address: Address
@@ -60,6 +65,8 @@ class Wanted(NamedTuple):
     labels: tuple[bytes, ...]
     short: str
     known: Known
+    mark: Any = None
+    met: bytes = b""
 
 
 class Shelf:
@@ -69,6 +76,9 @@ class Shelf:
         namespace: of the cache; empty for none.
         policy: the category's.
         hidden: hides what its names would say; None leaves them readable.
+
+    Attributes:
+        blocks_until: until when each block of the seen-filter lives at least, seconds since the epoch.
     """
 
     __slots__ = (
@@ -76,11 +86,11 @@ class Shelf:
         "_hidden",
         "_known",
         "_known_tags",
-        "_label",
         "_namespace",
         "_remembered",
         "_scope_name",
         "_seen",
+        "blocks_until",
         "policy",
         "scope",
     )
@@ -88,9 +98,10 @@ class Shelf:
     def __init__(self, namespace: str, policy: Policy, hidden: Hidden | None = None) -> None:
         self.policy, self._namespace, self._hidden = policy, namespace, hidden
         self.scope = category_scope(policy.name)
-        self._scope_name, self._label = scope_name(namespace, self.scope), label(self.scope)
+        self._scope_name = scope_name(namespace, self.scope)
         self._addresses = Addresses(namespace, policy.name, policy.prefix, policy.suffix, hidden)
         self._seen = tuple(keys.seen_name(namespace, policy.name, block) for block in range(seen.BLOCKS))
+        self.blocks_until = [0.0] * seen.BLOCKS
         self._remembered: dict[Any, Wanted] = {}
         self._known, self._known_tags = Known(), dict[tuple[str, ...], Known]()
 
@@ -103,14 +114,32 @@ class Shelf:
         mark = _mark(key) if tags == () else None
         if mark is None:
             return self._make(key, tags)[0]
-        found = self._remembered.get(mark)
-        if found is None:
-            found, size = self._make(key, ())
-            if size <= LONGEST:
-                if len(self._remembered) >= REMEMBERED:
-                    self._remembered.clear()
-                self._remembered[mark] = found
+        return self._remembered.get(mark) or self._remember(mark, key)
+
+    def want_all(self, asked: Sequence[Any], tags: Sequence[str] = ()) -> list[Wanted]:
+        """The same of many keys, in their order.
+
+        Raises:
+            CacheKeyError: as ``want``.
+        """
+        if tags != ():
+            return [self._make(key, tags)[0] for key in asked]
+        found, remembered, remember = list(asked), self._remembered.get, self._remember
+        return [remembered(mark) or remember(mark, key) for mark, key in zip(map(_mark, found), found, strict=True)]
+
+    def _remember(self, mark: Any, key: Any) -> Wanted:
+        """What is wanted of a key without tags of the call's, found again by its mark."""
+        found, size = self._make(key, ())
+        if mark is not None and size <= LONGEST:
+            if len(self._remembered) >= REMEMBERED:
+                self._remembered.clear()
+            found = self._remembered[mark] = found._replace(mark=mark)
         return found
+
+    def meet(self, want: Wanted, birth: bytes) -> None:
+        """Remember that an entry of a key was seen: it was written since the ``birth`` of the category's record."""
+        if want.mark is not None and want.mark in self._remembered:
+            self._remembered[want.mark] = want._replace(met=birth)
 
     def _make(self, key: Any, tags: Sequence[str]) -> tuple[Wanted, int]:
         """What is wanted, and how long the key is."""
@@ -124,11 +153,11 @@ class Shelf:
         block = self._seen[seen.block_of(address.digest)]
         if not named:
             question: tuple[str, ...] = ("MGET", address.name, self._scope_name, block)
-            return Wanted(address, (self.scope,), question, (self._label,), address.short, self._known), size
+            return Wanted(address, (self.scope,), question, _NO_LABEL, address.short, self._known), size
         scopes = tuple(map(tag_scope, named if self._hidden is None else map(self._hidden.part, named)))
         names = (scope_name(self._namespace, scope) for scope in scopes)
         question = ("MGET", address.name, self._scope_name, block, *names)
-        labels = (self._label, *map(label, scopes))
+        labels = (*_NO_LABEL, *map(label, scopes))
         return Wanted(address, (self.scope, *scopes), question, labels, address.short, self._known_of(scopes)), size
 
     def _known_of(self, scopes: tuple[str, ...]) -> Known:
@@ -161,23 +190,24 @@ def _mark(key: Any) -> Any:
     """
     if type(key) is str:
         return key
-    if type(key) is not tuple or len(key) != 2:
+    if type(key) is not tuple or len(key) != 2 or type(key[0]) is not str:
         return None
     first, second = key
-    if type(first) is not str:
-        return None
     if type(second) is int:
         return key
-    if type(second) is not dict or not _TEXT.issuperset(map(type, second)):
+    if type(second) is not dict or not _FLAT.issuperset(map(type, second.values())):
         return None
-    kinds = tuple(map(type, second.values()))
-    return (first, tuple(second.items()), kinds) if PLAIN.issuperset(kinds) else None
+    try:
+        # of these types no two values look the same as JSON, and other names than text are refused
+        return first, orjson.dumps(second)
+    except TypeError:
+        return None
 
 
 PLAIN: frozenset[type] = frozenset((str, int, bool, bytes, type(None)))
 """Types whose values are equal only if they are the same, given that the types are."""
 
-_TEXT: frozenset[type] = frozenset((str,))
+_FLAT = PLAIN - {bytes}
 
 
 @lru_cache(maxsize=4096)
@@ -188,6 +218,5 @@ def scope_name(namespace: str, scope: str) -> str:
 
 @lru_cache(maxsize=4096)
 def label(scope: str) -> bytes:
-    """A scope's name as an entry holds it: its length, then its bytes."""
-    name = scope.encode()
-    return _LENGTH.pack(len(name)) + name
+    """A tag's name as an entry holds it, remembered."""
+    return entry.label(scope)

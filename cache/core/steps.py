@@ -1,7 +1,8 @@
 """What an operation asks of the outside world: plain data that a runner carries out.
 
 Operations are generators that yield these steps and are sent the answers, so one
-text of every rule serves the sync and the async runner. No I/O here.
+text of every rule serves the sync and the async runner. Tuples, for they are made at every call.
+No I/O here.
 """
 
 from __future__ import annotations
@@ -38,8 +39,7 @@ class Call(NamedTuple):
     idempotent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """Commands that travel together in one round trip, without a transaction."""
 
     commands: tuple[tuple[Arg, ...], ...]
@@ -47,8 +47,7 @@ class Batch:
     idempotent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RunScript:
+class RunScript(NamedTuple):
     """One script over its keys; atomic on the server."""
 
     script: Lua
@@ -65,30 +64,26 @@ STORE_STEPS = frozenset((Call, Batch, RunScript))
 """The same, to be asked for a step's type."""
 
 
-@dataclass(frozen=True, slots=True)
-class Compute:
+class Compute(NamedTuple):
     """Run the caller's computation; its error comes back unchanged."""
 
     call: Callable[[], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """Wait until another caller's flight has landed, or for ``seconds`` at most; answers True when it has."""
 
     flight: Any
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(NamedTuple):
     """Let ``seconds`` pass (polling another process's flight)."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Background:
+class Background(NamedTuple):
     """Carry out another operation beside this one; answers at once, and nobody waits for it."""
 
     operation: Callable[[], Any]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cache.clock import Deadline
 from cache.core.engine import Engine
@@ -17,9 +17,11 @@ from cache.core.quick import glance
 from cache.core.shelves import Shelf, Wanted
 from cache.core.steps import Call, Step
 from cache.errors import StoreError
-from telemetry.accounts import Account
-from telemetry.commands import CommandSpans
 from telemetry.vocabulary import Operation, Tier
+
+if TYPE_CHECKING:
+    from telemetry.accounts import Account
+    from telemetry.commands import CommandSpans
 
 NOT_NOW: Any = object()
 """Nothing was asked: the ordinary way has to be taken."""
@@ -109,16 +111,11 @@ class StraightHits:
         operation: what the hits are counted as.
     """
 
-    __slots__ = ("_engine", "_lines", "_now", "_places", "_record", "_seconds", "_wall")
+    __slots__ = ("_engine", "_lines", "_now", "_operation", "_places", "_record", "_seconds", "_wall")
 
     def __init__(self, engine: Engine, lines: Lines, operation: Operation) -> None:
-        self._engine, self._lines, recorder = engine, lines, engine.recorder
-        # what is kept in the process is looked for there; what is made anew ahead of its end needs the operation
-        self._places: dict[str, tuple[Shelf, Account]] = {
-            name: (shelf, recorder.ledger.account(name, operation))
-            for name, shelf in engine.shelves.items()
-            if engine.enabled and shelf.policy.tier is not Tier.LOCAL and not shelf.policy.refresh_ahead
-        }
+        self._engine, self._lines, self._operation, recorder = engine, lines, operation, engine.recorder
+        self._places: dict[str, tuple[Shelf, Account] | None] = {}
         self._now, self._record, self._wall = recorder.now, recorder.hit_afterwards, engine.clock.time
         self._seconds = engine.read_s
 
@@ -126,31 +123,43 @@ class StraightHits:
         """The value of a hit; ``Sent`` where the operation goes on with the reply; ``NOT_NOW``.
 
         Raises:
+            UnknownCategoryError: nobody registered the category.
             CacheKeyError: the key cannot be encoded.
         """
-        engine, line = self._engine, self._lines.straight
+        line = self._lines.straight
         try:
-            shelf, account = self._places[category]
-        except (KeyError, TypeError):
+            place = self._places[category]
+        except KeyError:
+            place = self._place(category)
+        except TypeError:
             return NOT_NOW
-        if line is None or engine.pending.some:
+        if line is None or place is None or self._engine.pending.some:
             return NOT_NOW
-        want = shelf.want(key)
+        want = place[0].want(key)
         began = self._now()
         reply = line.ask(want.question, self._seconds)
         if reply is NOT_NOW:
             return NOT_NOW
-        heard = self._now()
-        if type(reply) is list:
-            now = self._wall()
-            hit = glance(engine, shelf.policy, want, reply, now)
-            if hit is not None:
-                created, expires = hit[1], hit[2]
-                served = now - created if now > created else 0.0, hit[3], expires - now
-                if self._record(account, want.address.digest, served, (line.spans, want.question, began, heard)):
-                    return hit[0]
-            deadline = Deadline(engine.clock, self._seconds)
-            deadline.at -= self._now() - began
-        else:
-            deadline = reply.deadline
+        heard, engine = self._now(), self._engine
+        if type(reply) is not list:
+            return Sent(want, reply, line, reply.deadline, began, heard)
+        now = self._wall()
+        hit = glance(engine, place[0].policy, want, reply, now)
+        if hit is not None:
+            created, expires = hit[1], hit[2]
+            served = now - created if now > created else 0.0, hit[3], expires - now
+            if self._record(place[1], want.address.digest, served, (line.spans, want.question, began, heard)):
+                return hit[0]
+        deadline = Deadline(engine.clock, self._seconds)
+        deadline.at -= self._now() - began
         return Sent(want, reply, line, deadline, began, heard)
+
+    def _place(self, category: str) -> tuple[Shelf, Account] | None:
+        """Where a category's keys are kept and its hits counted; None where the operation is needed."""
+        engine = self._engine
+        shelf = engine.shelves[category]
+        # what is kept in the process is looked for there first; what is made anew ahead of its end needs its fence
+        far = engine.enabled and shelf.policy.tier is not Tier.LOCAL and not shelf.policy.refresh_ahead
+        account = engine.recorder.ledger.account(category, self._operation)
+        place = self._places[category] = (shelf, account) if far else None
+        return place

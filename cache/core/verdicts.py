@@ -54,7 +54,7 @@ class Sight:
     raw: list[bytes | None]
     record: CategoryRecord | None
     had_record: bool
-    blocks: Mapping[int, bytes | None]
+    blocks: dict[int, bytes | None]
     tokens: Tokens
 
 
@@ -67,7 +67,7 @@ def parse(engine: Engine, raw: bytes | None, want: Wanted) -> Entry | MissReason
     if entry.is_tombstone(raw):
         return MissReason.INVALIDATED
     try:
-        return entry.parse(raw, want.address.digest, engine.sealer)
+        return entry.parse(raw, want.address.digest, want.scopes[0], engine.sealer)
     except BadEntryError as error:
         return error.reason
 

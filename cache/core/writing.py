@@ -8,9 +8,9 @@ from typing import Any
 
 from cache.core import codecs, commit
 from cache.core.codecs import Encoded
-from cache.core.commit import Draft
 from cache.core.engine import Engine, Operation
 from cache.core.generations import Fence
+from cache.core.plan import Draft
 from cache.core.policies import TTL, Policy
 from cache.core.shelves import Wanted
 from cache.core.ttl import seconds as ttl_seconds

@@ -53,13 +53,17 @@ class _Bounded:
 
     def __init__(self, *args: Any, greeting: Greeting, max_reply_bytes: int, **kwargs: Any) -> None:
         self._greeting, self._max_reply = greeting, max_reply_bytes
-        self._greeted = True
+        self._greeted, self._connecting = True, False
         super().__init__(*args, **kwargs)
 
     async def _connect(self) -> None:
         self._greeted = False
         if hasattr(self, "path"):
-            await super()._connect()  # type: ignore[misc]
+            self._connecting = True
+            try:
+                await super()._connect()  # type: ignore[misc]
+            finally:
+                self._connecting = False
         else:
             await self._connect_to_any(await addresses(self.host, self.port))
 
@@ -80,8 +84,12 @@ class _Bounded:
         return given | {"host": self._address}
 
     async def on_connect_check_health(self, check_health: bool = True) -> None:
-        """Greet the server in one flush; once, though redis-py asks twice on a Unix socket."""
-        if self._greeted:
+        """Greet the server in one flush.
+
+        Once, though redis-py asks twice on a Unix socket: the first time it would take a refused password for a
+        server that is not there.
+        """
+        if self._greeted or self._connecting:
             return
         self._reader = _MeteredReader(self._reader, ReplyMeter(self._max_reply))
         self._parser.on_connect(self)  # type: ignore[attr-defined]

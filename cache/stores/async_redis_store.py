@@ -75,7 +75,7 @@ class AsyncRedisStore:
         self._guard = Guard(breaker, options.ceiling_s)
         self._identity = Identity()
         self._known = KnownScripts(self._identity)
-        self._greeting = Greeting(url.db, url.username, url.password, options.client_name, self._identity)
+        self._greeting = Greeting(url.db, url.username, url.secret, options.client_name, self._identity)
         self._lock = threading.Lock()
         self._homes: dict[asyncio.AbstractEventLoop, _Home] = {}
         self._inherited: list[dict[asyncio.AbstractEventLoop, _Home]] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from cache.clock import Clock
 from cache.core.breaker import Breaker
@@ -36,7 +37,7 @@ def open_store(
     Raises:
         SettingsError: the URL cannot be used.
     """
-    where = _where(url)
+    where = _where(url, options)
     breaker = _breaker(where, options, on_breaker, clock)
     return RedisStore(where, options, breaker=breaker, clock=clock, spans=_spans(where, on_dropped))
 
@@ -49,7 +50,7 @@ def open_async_store(
     Raises:
         SettingsError: the URL cannot be used.
     """
-    where = _where(url)
+    where = _where(url, options)
     breaker = _breaker(where, options, on_breaker, clock)
     return AsyncRedisStore(where, options, breaker=breaker, spans=_spans(where, on_dropped))
 
@@ -72,11 +73,11 @@ def open_listener(
     Raises:
         SettingsError: the URL cannot be used.
     """
-    return Listener(_where(url), options, tier, prefixes, serving=serving, clock=clock)
+    return Listener(_where(url, options), options, tier, prefixes, serving=serving, clock=clock)
 
 
-def _where(url: str) -> StoreURL:
-    where = parse(url)
+def _where(url: str, options: StoreOptions) -> StoreURL:
+    where = replace(parse(url), password_file=options.password_file)
     if where.scheme == "embedded":
         # nobody started a server for it (caching is disabled): a socket that does not exist
         return StoreURL("unix", path="/nonexistent/glasscache.sock")

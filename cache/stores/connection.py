@@ -7,6 +7,7 @@ left of the whole call. A reply that comes late meets a closed connection.
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -187,7 +188,12 @@ def arguments(url: StoreURL, options: StoreOptions, greeting: Greeting) -> dict[
         return shared | {"path": url.path}
     shared |= {"host": url.host, "port": url.port, "socket_keepalive": True}
     if url.scheme == "rediss":
-        shared |= {"ssl_cert_reqs": "required", "ssl_check_hostname": True, **dict(url.tls)}
+        shared |= {
+            "ssl_cert_reqs": "required",
+            "ssl_check_hostname": True,
+            "ssl_min_version": ssl.TLSVersion.TLSv1_2,
+            **dict(url.tls),
+        }
     return shared
 
 

@@ -6,7 +6,7 @@ Plain data and a generator, so that the blocking and the awaiting connection say
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,10 @@ Command = tuple[str, ...]
 """Texts only: hiredis 3.5 crashes when a signal's handler raises while it packs a number."""
 Dialogue = Generator[list[Command], list[Any], None]
 """Yields commands that go out together; is sent their replies, refusals as exceptions."""
+
+
+Password = str | None | Callable[[], str | None]
+"""A password, or what gives the one of the moment."""
 
 
 class Identity:
@@ -42,13 +46,14 @@ class Greeting:
     """What is said at the beginning.
 
     Args:
+        password: asked for at each greeting where it can change.
         name: what ``CLIENT LIST`` shows.
         identity: told the server's run id.
     """
 
     db: int
     username: str | None
-    password: str | None = field(repr=False)
+    password: Password = field(repr=False)
     name: str
     identity: Identity
 
@@ -58,21 +63,22 @@ class Greeting:
         Raises:
             redis.RedisError: the server refuses password or database.
         """
-        replies = yield [("HELLO", "3", *self._auth("AUTH"), "SETNAME", self.name), *self._further()]
+        password = self.password() if callable(self.password) else self.password
+        replies = yield [("HELLO", "3", *self._auth("AUTH", password), "SETNAME", self.name), *self._further()]
         refusal = replies[0]
         if isinstance(refusal, redis.AuthenticationError):
             raise refusal
         if isinstance(refusal, Exception):
-            replies = yield [self._auth("AUTH", short=True) or ("PING",), *self._further()]
-            if self.password is not None and isinstance(replies[0], Exception):
+            replies = yield [self._auth("AUTH", password, short=True) or ("PING",), *self._further()]
+            if password is not None and isinstance(replies[0], Exception):
                 raise replies[0]
         self._conclude(replies[1:])
 
-    def _auth(self, word: str, *, short: bool = False) -> Command:
-        if self.password is None:
+    def _auth(self, word: str, password: str | None, *, short: bool = False) -> Command:
+        if password is None:
             return ()
         user = () if short and self.username is None else (self.username or "default",)
-        return (word, *user, self.password)
+        return (word, *user, password)
 
     def _further(self) -> list[Command]:
         chosen: list[Command] = [("SELECT", str(self.db))] if self.db else []

@@ -168,7 +168,7 @@ class Listener:
             Exception: whatever ended the connection.
         """
         identity = Identity()
-        greeting = Greeting(self._url.db, self._url.username, self._url.password, "glasscache-local", identity)
+        greeting = Greeting(self._url.db, self._url.username, self._url.secret, "glasscache-local", identity)
         pool = new_client(self._url, self._options, greeting, decode=False).connection_pool
         connection: Any = pool.make_connection()
         pushes = _Pushes()

@@ -18,6 +18,7 @@ class StoreOptions:
         decode: the public ``client`` answers with text (undecodable bytes as lone surrogates) instead of bytes.
         client_name: what ``CLIENT LIST`` shows.
         max_reply_bytes: a longer reply closes its connection.
+        password_file: holds the password, read for each new connection; empty: the URL has it.
         fast_path: commands go over connections of our own; False sends everything through redis-py's client.
         breaker: when the breaker opens.
     """
@@ -27,5 +28,6 @@ class StoreOptions:
     decode: bool = True
     client_name: str = "glasscache"
     max_reply_bytes: int = 128 << 20
+    password_file: str = ""
     fast_path: bool = True
     breaker: BreakerOptions = field(default_factory=BreakerOptions)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from cache.errors import SettingsError
+from cache.stores.credentials import PasswordFile
 
 SCHEMES = ("redis", "rediss", "unix", "embedded")
 _EXAMPLE = "for example REDIS_URL=redis://redis:6379/0"
@@ -28,6 +29,7 @@ class StoreURL:
         scheme: redis, rediss, unix or embedded.
         path: of the socket, for unix.
         tls: file names for rediss: ``ssl_ca_certs``, ``ssl_certfile``, ``ssl_keyfile``.
+        password_file: holds the password in place of ``password``; no part of a URL.
     """
 
     scheme: str
@@ -38,6 +40,12 @@ class StoreURL:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     tls: tuple[tuple[str, str], ...] = ()
+    password_file: str = ""
+
+    @property
+    def secret(self) -> str | PasswordFile | None:
+        """The password, or what reads it for each new connection."""
+        return PasswordFile(self.password_file) if self.password_file else self.password
 
     @property
     def label(self) -> str:

@@ -24,7 +24,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cache.core.codecs import BYTES, JSON, VECTOR, CodecName, Encoded, decode, encode, shared
+from cache.core.codecs import BYTES, FLOATS, JSON, VECTOR, CodecName, Encoded, decode, encode, shared
 from cache.errors import CacheValueError, ValueTooLargeError
 
 CAP = 1 << 20
@@ -131,7 +131,7 @@ def test_what_is_shared_cannot_be_changed() -> None:
         back(stored([1.0], CodecName.VECTOR))[0] = 2
     encoded = stored([[1]])
     assert back(encoded)[0] is not back(encoded)[0]
-    assert [shared(codec) for codec in (JSON, VECTOR, BYTES)] == [False, True, True]
+    assert [shared(codec) for codec in (JSON, VECTOR, BYTES, FLOATS)] == [False, True, True, True]
 
 
 REFUSED = {
@@ -189,13 +189,13 @@ def test_a_value_that_holds_itself_is_refused() -> None:
     [
         (CodecName.BYTES, lambda size: b"x" * size),
         (CodecName.JSON, lambda size: "x" * (size - 2)),
-        (CodecName.VECTOR, lambda size: numpy.ones((size - 10) // 4, "f4")),
-        (CodecName.VECTOR, lambda size: [1.0] * ((size - 10) // 4)),
+        (CodecName.VECTOR, lambda size: numpy.ones(size // 4, "f4")),
+        (CodecName.VECTOR, lambda size: [1.0] * (size // 4)),
     ],
 )
 def test_the_cap_is_exact(codec: CodecName, make: Any, above: int) -> None:
     """A value below the cap or of its size is stored and read, one step above is refused, compressed or not."""
-    cap, step = 4010, 4 if codec is CodecName.VECTOR else 1
+    cap, step = 4000, 4 if codec is CodecName.VECTOR else 1
     for size in (cap - step, cap):
         encoded = stored(make(size), codec, cap=cap, above=above)
         assert len(back(encoded, cap=cap)) == len(make(size))
@@ -244,6 +244,15 @@ def test_a_table_cannot_claim_rows_that_are_not_there() -> None:
     """Four billion rows of no columns take no bytes, and are refused for that."""
     with pytest.raises(CacheValueError):
         decode(VECTOR, False, struct.pack(">BBII", 1, 2, 2**32 - 1, 0), max_bytes=CAP)
+
+
+def test_a_vector_of_one_dimension_is_its_numbers_and_nothing_else() -> None:
+    """Four bytes a number, at the start of what is read: the array is aligned; a piece of a number is refused."""
+    encoded = stored(numpy.arange(384.0))
+    assert (encoded.codec, len(encoded.payload)) == (FLOATS, 4 * 384)
+    assert back(encoded).flags.aligned
+    with pytest.raises(CacheValueError):
+        decode(FLOATS, False, encoded.payload[:-1], max_bytes=CAP)
 
 
 def only_value_errors(codec: int, compressed: bool, payload: bytes) -> bool:

@@ -12,7 +12,7 @@ from support.local import SCOPES, Miniature, digest_of, entry_of
 from cache.core import codecs, nearby
 from cache.core.bonds import Bonds
 from cache.core.codecs import CodecName
-from cache.core.entry import Sealer, parse
+from cache.core.entry import HEAD_SIZE, Sealer, parse
 from cache.core.fingerprint import Fingerprint
 from cache.core.held import Held, hold
 from cache.core.lookup import MISS
@@ -40,7 +40,7 @@ def test_it_has_the_facts_of_its_entry() -> None:
     held = hold("k", raw, entry, MISS, Bonds(str).tie(entry.scopes))
     for fact in ("created", "expires", "cost_s", "scopes", "files", "own", "codec", "compressed", "payload"):
         assert getattr(held, fact) == getattr(entry, fact)
-    assert held.data[:86] == raw[:86]
+    assert held.data[:HEAD_SIZE] == raw[:HEAD_SIZE]
 
 
 @pytest.mark.parametrize("value", ["text", "x" * 9000, b"bytes", 7, 1.5, True, None])
@@ -109,7 +109,7 @@ def test_the_bytes_that_are_counted_are_those_that_are_taken(shape: str) -> None
     began = tracemalloc.get_traced_memory()[0]
     for n, raw in enumerate(made):
         name = f"prompt:{n:016x}"
-        entry = parse(raw, digest_of(name), Sealer())
+        entry = parse(raw, digest_of(name), SCOPES[0][0], Sealer())
         value = codecs.decode(entry.codec, entry.compressed, entry.payload, max_bytes=1 << 20)
         small.tier.keep(name, raw, entry, value, ticket)
     del entry, value, name, raw

@@ -15,12 +15,14 @@ from cache.core.engine import Engine
 from cache.core.entry import Entry, Sealer, tombstone
 from cache.core.fingerprint import Fingerprint
 from cache.core.generations import CATEGORY_RECORD, TOKEN
-from cache.core.quick import Hit, hits
+from cache.core.lookup import MISS
+from cache.core.quick import Hit
 from cache.core.shelves import Wanted
+from cache.core.sweeping import Swept, sweep
 from cache.core.verdicts import Found
 from cache.testing.clock import ManualClock
 from telemetry.recorder import Recorder
-from telemetry.vocabulary import BreakerState, Tier
+from telemetry.vocabulary import BreakerState, MissReason, Tier
 
 SERVER = b"8 bytes."
 RECORD = b"c" * TOKEN + b"f" * TOKEN + SERVER + b"birthday" + bytes(32)
@@ -72,8 +74,14 @@ def glance(at: Engine, want: Wanted, reply: list[Any]) -> Hit | None:
     """What both say, asked twice: the second time the scopes are known."""
     policy, now = at.policies["tool"], at.clock.time()
     tokens = dict(zip(want.scopes, (reply[1], *reply[3:]), strict=True))
-    hit = hits(at, policy, [want], reply[:1], tokens)[0]
-    assert [quick.glance(at, policy, want, reply, now) for _ in range(2)] == [hit, hit]
+    hit = quick.glance(at, policy, want, reply, now)
+    assert quick.glance(at, policy, want, reply, now) == hit
+    swept = sweep(at, policy, [want, want], reply[:1] * 2, tokens)
+    if hit is None:
+        assert (swept.values, swept.ages, swept.others()) == ([MISS, MISS], [], [0, 1])
+        return None
+    value, created, expires, cost_s, tier = hit
+    assert swept == Swept([value] * 2, [max(0.0, now - created)] * 2, 2 * cost_s, expires - now, tier)
     return hit
 
 
@@ -125,7 +133,7 @@ CHANGES: dict[str, Callable[[Engine, Wanted, list[Any]], None]] = {
         0, entry(at, want, scopes=entry(at, want).scopes[:-1]).pack(at.sealer)
     ),
     "other order": lambda at, want, reply: reply.__setitem__(
-        0, entry(at, want, scopes=entry(at, want).scopes[::-1]).pack(at.sealer)
+        0, entry(at, want, scopes=[entry(at, want).scopes[i] for i in (0, 2, 1)]).pack(at.sealer)
     ),
     "other seal": lambda at, want, reply: reply.__setitem__(0, entry(at, want).pack(Sealer(b"x" * 32))),
     "no such codec": lambda at, want, reply: reply.__setitem__(0, entry(at, want, codec=9).pack(at.sealer)),
@@ -145,14 +153,26 @@ CHANGES: dict[str, Callable[[Engine, Wanted, list[Any]], None]] = {
 def test_nothing_else_is(what: str) -> None:
     """None of these is a plain hit; those that are hits all the same, the long way finds."""
     at = engine()
-    want = at.want(at.policies["tool"], ("read_file", {"path": "a"}))
-    reply = [entry(at, want).pack(at.sealer), RECORD, None, TAG]
+    want = at.want(at.policies["tool"], ("read_file", {"path": "a"}), ("one",))
+    reply = [entry(at, want).pack(at.sealer), RECORD, None, TAG, TAG]
     assert glance(at, want, reply) is not None
     CHANGES[what](at, want, reply)
     assert glance(at, want, reply) is None
     found = long_way(at, want, reply)
     hits = ("files", "other order")
     assert (found is not None and found.reason is None) == (what in hits)
+
+
+def test_keys_under_different_scopes_are_swept_together() -> None:
+    """Each is judged by its own scopes, and one that is no plain hit leaves its neighbours alone."""
+    at = engine()
+    policy = at.policies["tool"]
+    wanted = [at.want(policy, (name, {"n": n})) for n, name in enumerate(["read_file", "list", "read_file", "list"])]
+    raw = [entry(at, want, payload=b"%d" % n).pack(at.sealer) for n, want in enumerate(wanted)]
+    tokens = {"category:tool": RECORD, "tag:tool:read_file": TAG, "tag:tool:list": b"T" * TOKEN}
+    swept = sweep(at, policy, wanted, raw, tokens)
+    assert (swept.values, swept.others()) == ([0, MISS, 2, MISS], [1, 3])
+    assert (swept.ages, swept.cost_s) == ([5.0, 5.0], 1.0)
 
 
 @given(
@@ -172,3 +192,34 @@ def test_a_changed_byte_makes_no_hit_of_its_own(part: int, at_byte: int, by: int
     hit = glance(at, want, reply)
     if hit is not None:
         assert agree(hit, long_way(at, want, reply))
+
+
+def test_a_batch_asks_no_block_of_a_key_that_it_has_met() -> None:
+    """What became of a key whose entry was seen under the same record is known: it was written, and is gone."""
+    at = engine()
+    policy, shelf = at.policies["tool"], at.shelf("tool")
+    asked = [("read_file", {"path": path}) for path in ("a", "b")]
+    entries = [entry(at, want).pack(at.sealer) for want in shelf.want_all(asked)]
+    begun = RECORD[:48] + b"\xff" * 32
+
+    def look(*replies: list[Any]) -> tuple[list[int], list[Any]]:
+        """How many keys each command named, and what was found."""
+        looking, lengths = reading.look_over(at, policy, shelf.want_all(asked), at.reading()), []
+        step = next(looking)
+        try:
+            for reply in replies:
+                lengths.append(len(step.args) - 1)
+                step = looking.send(reply)
+        except StopIteration as end:
+            found = end.value.found
+            return lengths, [found[place].reason if place in found else None for place in range(2)]
+        raise AssertionError("it asks on")
+
+    whole = b"C" + RECORD[40:48] + bytes(64)
+    assert look([*entries, begun, TAG, whole, whole]) == ([6], [None, None])
+    assert look([*entries, begun, TAG]) == ([4], [None, None])
+    assert look([entries[0], None, begun, TAG]) == ([4], [None, MissReason.UNKNOWN])
+    # another record: whether the key was written since nobody knows, and its block is asked for
+    other = begun[:40] + b"reborn.." + begun[48:]
+    cold = b"C" + other[40:48] + bytes(64)
+    assert look([entries[0], None, other, TAG], [cold]) == ([4, 1], [None, MissReason.COLD])

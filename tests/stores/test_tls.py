@@ -1,4 +1,4 @@
-"""Over TLS: the same answers, the same deadlines, over both paths."""
+"""Over TLS: the same answers, the same deadlines, over both paths; whom nobody vouches for is not spoken to."""
 
 from __future__ import annotations
 
@@ -6,110 +6,23 @@ import socket
 import ssl
 import threading
 import time
-from contextlib import suppress
+import warnings
 
 import pytest
+from support import certificates
+from support.tls import Terminator, context
 
-from cache.errors import StoreError
+from cache.errors import SettingsError, StoreError
+from cache.stores.urls import parse
 from telemetry.vocabulary import ErrorType
-
-CERTIFICATE = """\
------BEGIN CERTIFICATE-----
-MIIBmjCCAUGgAwIBAgIUQhUi2yAUE3eit6+LuUs4lAu8Y3AwCgYIKoZIzj0EAwIw
-FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyODEzMjcxOFoYDzIxMjYxMTA0
-MTMyNzE4WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
-PQMBBwNCAARiS/vzG9uQb3IAigBIjqAxkUF4R2qksBf+K3NoAIvt6raDZaDmDKVj
-isRNpK+abrQ1JNDEwtFY/U1bkAw1WVPbo28wbTAdBgNVHQ4EFgQUXx2IgvRP9xVM
-9CRb9Pl0dekASa4wHwYDVR0jBBgwFoAUXx2IgvRP9xVM9CRb9Pl0dekASa4wDwYD
-VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZI
-zj0EAwIDRwAwRAIgOtAHfaRl9orQc3CAlXT5P38eZQpKOsafAX+7SE79lFQCIBUK
-/nzIXrz54OB2NAi5sEjJGYF8EBKWL3mmBqH5FhZm
------END CERTIFICATE-----
-"""
-"""Of ``localhost``, by itself, for these tests alone."""
-
-KEY = """\
------BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgQT/gdbX3vOW2uP4m
-9QFn4QzjEKRRoQLwH+ZzrY+aXbuhRANCAARiS/vzG9uQb3IAigBIjqAxkUF4R2qk
-sBf+K3NoAIvt6raDZaDmDKVjisRNpK+abrQ1JNDEwtFY/U1bkAw1WVPb
------END PRIVATE KEY-----
-"""
-
-
-class _Terminator:
-    """Takes TLS on a loopback port and hands what it carries to a server's Unix socket."""
-
-    def __init__(self, socket_path, certificate):
-        self._path = socket_path
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(certificate)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self._links, self._threads = [], []
-        self.deaf = False
-        self._start(self._accept)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self.end_connections()
-        for thread in self._threads:
-            thread.join(10)
-        self._listener.close()
-
-    def end_connections(self):
-        """End every connection, as a server does with idle ones."""
-        for near, far in self._links:
-            for end in (near, far):
-                with suppress(OSError):
-                    end.shutdown(socket.SHUT_RDWR)
-
-    def _start(self, work, *args):
-        thread = threading.Thread(target=work, args=args, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self):
-        with suppress(OSError):
-            while True:
-                raw = self._listener.accept()[0]
-                self._start(self._link, raw)
-
-    def _link(self, raw):
-        try:
-            near = self._context.wrap_socket(raw, server_side=True)
-        except OSError:
-            raw.close()
-            return
-        far = socket.socket(socket.AF_UNIX)
-        far.connect(self._path)
-        self._links.append((near, far))
-        back = threading.Thread(target=self._copy, args=(far, near), daemon=True)
-        back.start()
-        self._copy(near, far)
-        back.join(10)
-        near.close()
-        far.close()
-
-    def _copy(self, source, sink):
-        with suppress(OSError):
-            while data := source.recv(65_536):
-                if not self.deaf:
-                    sink.sendall(data)
-        for end in (source, sink):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture
 def tls(server, tmp_path):
-    certificate = tmp_path / "certificate.pem"
-    certificate.write_text(CERTIFICATE + KEY)
-    with _Terminator(server.socket, certificate) as terminator:
-        yield terminator, f"rediss://localhost:{terminator.port}/0?ssl_ca_certs={certificate}"
+    authority = tmp_path / "authority.pem"
+    authority.write_text(certificates.AUTHORITY)
+    with Terminator(server.socket, context(tmp_path)) as terminator:
+        yield terminator, f"rediss://localhost:{terminator.port}/0?ssl_ca_certs={authority}"
 
 
 def _answered(driver, *args):
@@ -162,7 +75,94 @@ def test_a_connection_that_ended_meanwhile_is_noticed(open_driver, tls):
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(open_driver, tls):
-    """Without its own certificate as authority the server is not spoken to."""
+    """Without its own authority the server is not spoken to."""
     trouble = open_driver(tls[1].partition("?")[0]).trouble("GET", "a", seconds=2)
 
     assert (trouble.kind, trouble.sent_nothing) == (ErrorType.REFUSED, True)
+
+
+@pytest.mark.parametrize("certificate", ["WRONG_HOST", "EXPIRED", "SELF_SIGNED"])
+def test_a_wrong_certificate_is_refused(certificate, open_driver, server, tmp_path):
+    """Another host's, an expired one, one that vouches for itself: no byte of a command, no password goes out."""
+    authority = tmp_path / "authority.pem"
+    authority.write_text(certificates.AUTHORITY)
+    with Terminator(server.socket, context(tmp_path, getattr(certificates, certificate))) as terminator:
+        url = f"rediss://:password@localhost:{terminator.port}/0?ssl_ca_certs={authority}"
+        trouble = open_driver(url).trouble("GET", "a", seconds=2)
+
+        assert (trouble.kind, trouble.sent_nothing) == (ErrorType.REFUSED, True)
+        assert terminator.carried == 0
+
+
+def test_an_old_protocol_is_refused(open_driver, server, tmp_path):
+    """A partner that speaks TLS 1.1 at most is not spoken to."""
+    authority = tmp_path / "authority.pem"
+    authority.write_text(certificates.AUTHORITY)
+    old = context(tmp_path)
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    # Python warns that nobody should: that is why
+    with warnings.catch_warnings(action="ignore"):
+        old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    with Terminator(server.socket, old) as terminator:
+        url = f"rediss://localhost:{terminator.port}/0?ssl_ca_certs={authority}"
+        trouble = open_driver(url).trouble("GET", "a", seconds=2)
+
+        assert (trouble.kind, trouble.sent_nothing) == (ErrorType.REFUSED, True)
+        assert terminator.carried == 0
+
+
+def test_nobody_is_talked_down_to_plain_text(open_driver, tmp_path):
+    """A partner that answers without TLS gets no command; it sees the beginning of a handshake alone."""
+    heard = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer():
+            while True:
+                try:
+                    raw = listener.accept()[0]
+                except OSError:
+                    return
+                with raw:
+                    raw.settimeout(2)
+                    heard.append(raw.recv(4096))
+                    raw.sendall(b"+OK\r\n-ERR speak plainly\r\n")
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        trouble = open_driver(f"rediss://:password@localhost:{listener.getsockname()[1]}/0").trouble(
+            "GET", "a", seconds=2
+        )
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+
+    assert (trouble.kind, trouble.sent_nothing) == (ErrorType.REFUSED, True)
+    assert [data[:1] for data in heard] == [b"\x16"] * len(heard)
+    assert b"password" not in b"".join(heard)
+
+
+def test_a_client_shows_its_own_certificate(open_driver, server, tmp_path):
+    """A server that asks for one is answered with it; without one it refuses."""
+    authority, own = tmp_path / "authority.pem", tmp_path / "client.pem"
+    authority.write_text(certificates.AUTHORITY)
+    own.write_text(certificates.CLIENT + certificates.KEY)
+    asking = context(tmp_path)
+    asking.load_verify_locations(authority)
+    asking.verify_mode = ssl.CERT_REQUIRED
+    with Terminator(server.socket, asking) as terminator:
+        bare = f"rediss://localhost:{terminator.port}/0?ssl_ca_certs={authority}"
+        assert open_driver(bare).trouble("PING", seconds=2).kind is ErrorType.REFUSED
+        driver = open_driver(f"{bare}&ssl_certfile={own}&ssl_keyfile={own}")
+        assert _answered(driver, "PING") == b"PONG"
+
+
+def test_no_option_weakens_a_connection():
+    """Neither an option of the URL nor its scheme switches a check off."""
+    for option in (
+        "ssl_cert_reqs=none",
+        "ssl_check_hostname=false",
+        "ssl_min_version=1",
+        "ssl_ciphers=NULL",
+        "ssl=false",
+    ):
+        with pytest.raises(SettingsError, match="REDIS_URL"):
+            parse(f"rediss://cache?{option}")

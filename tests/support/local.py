@@ -32,7 +32,7 @@ def entry_of(name: str, payload: bytes = b'{"n":1}', **facts: Any) -> tuple[byte
     """An entry's bytes, and the same taken apart."""
     given = {"codec": 1, "compressed": False, "created": NOW - 10, "expires": NOW + 90, "cost_s": 0.5} | facts
     raw = Entry(digest=digest_of(name), payload=payload, **({"scopes": SCOPES} | given)).pack(Sealer())
-    return raw, parse(raw, digest_of(name), Sealer())
+    return raw, parse(raw, digest_of(name), SCOPES[0][0], Sealer())
 
 
 class Miniature:
