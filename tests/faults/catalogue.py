@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from faults import network, server
+from faults import admin, corruption, history, network, races, resources, server
 from faults.registry import Catalogue, Row
 
-CLASSES: tuple[Catalogue, ...] = (network.ROWS, server.ROWS)
+CLASSES: tuple[Catalogue, ...] = (
+    network.ROWS,
+    server.ROWS,
+    resources.ROWS,
+    races.ROWS,
+    admin.ROWS,
+    corruption.ROWS,
+    history.ROWS,
+)
 
 
 def rows() -> Iterator[Row]:

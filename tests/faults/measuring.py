@@ -45,7 +45,7 @@ def _place(row: Row, short: bool) -> Iterator[Place]:
 
 
 def _caller(row: Fault, place: Place, form: str, path: str) -> Caller:
-    load = Load(place.url, place.truth, row.callers, {"fast_path": path == "fast", **row.settings})
+    load = Load(place.url, place.truth, row.callers, {"fast_path": path == "fast", **row.settings}, pace_s=row.pace_s)
     if form == "sync":
         return Threads(load)
     return Tasks(load) if form == "asyncio" else Web(load, place.folder)
