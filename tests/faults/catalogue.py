@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from faults import admin, corruption, history, network, races, resources, server
+from faults import admin, corruption, history, network, overtaking, races, resources, server
 from faults.registry import Catalogue, Row
 
 CLASSES: tuple[Catalogue, ...] = (
     network.ROWS,
     server.ROWS,
     resources.ROWS,
+    overtaking.ROWS,
     races.ROWS,
     admin.ROWS,
     corruption.ROWS,

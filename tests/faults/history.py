@@ -166,17 +166,23 @@ def disturb(place: Place, until: float) -> Counter[str]:
             variants=(("sync", "fast"),))  # fmt: skip
 def histories(place: Place, form: str, path: str) -> Figures:
     seconds = SHORT_S if place.short else LONG_S
-    until = time.time() + seconds
     environment = {**os.environ, "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
     urls = [place.server.tcp_url, place.network.url]
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "faults.history", urls[slot % 2], str(place.folder), str(slot), str(until)],
+            [sys.executable, "-m", "faults.history", urls[slot % 2], str(place.folder), str(slot)],
             env={**environment, "CACHE_FAST_PATH": "false" if slot % 4 == 3 else "true"},
-            stdout=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )
         for slot in range(PROCESSES)
     ]  # fmt: skip
+    for process in processes:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    until = time.time() + seconds
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(f"{until}\n")
+        process.stdin.flush()
     struck = disturb(place, until)
     figures, counts = Figures(), Counter[str]()
     for process in processes:
@@ -193,10 +199,11 @@ def histories(place: Place, form: str, path: str) -> Figures:
     return figures
 
 
-def main(url: str, folder: str, slot: str, until: str) -> None:
-    """One process's part."""
+def main(url: str, folder: str, slot: str) -> None:
+    """One process's part; begins when it is told until when."""
     one = History(url, Truth(Path(folder) / "truth", int(slot) + 1), Path(folder), {})
-    one.go_on(float(until))
+    print("ready", flush=True)
+    one.go_on(float(sys.stdin.readline()))
     print(json.dumps({"counts": dict(one.counts), "wrong": one.wrong[:1000]}))
 
 

@@ -180,16 +180,16 @@ with Cache.from_url(url, policies=[policy], read_deadline=2, write_deadline=2) a
             variants=EITHER, limits=QUIET, tests=(f"{_FLIGHTS}::test_a_crashed_leaders_lock_ends",))  # fmt: skip
 def crashed(place: Place, form: str, path: str) -> Figures:
     """The next one computes when the lock is over, once among 8."""
-    figures, lock_s = Figures(), 1.0
+    figures, lock_s, computed = Figures(), 1.0, []
     command = [sys.executable, "-c", LEADER, place.url, "10", str(lock_s)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as leader:
-        assert leader.stdout is not None and leader.stdout.readline() == "computing\n"
-        leader.send_signal(signal.SIGKILL)
-    policy, computed = Policy(name="shared", fleet=True, wait_s=10, lock_ttl_s=lock_s), []
-    with (
-        Cache.from_url(place.url, policies=[policy], **settings(path, **PATIENT)) as cache,
-        ThreadPoolExecutor(8) as pool,
-    ):
+    policy = Policy(name="shared", fleet=True, wait_s=10, lock_ttl_s=lock_s)
+    given = settings(path, policies=[policy], **PATIENT)
+    with Cache.from_url(place.url, **given) as cache, ThreadPoolExecutor(8) as pool:
+        cache.get("shared", "another")
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as leader:
+            assert leader.stdout is not None
+            assert leader.stdout.readline() == "computing\n"
+            leader.send_signal(signal.SIGKILL)
         began = time.perf_counter()
         asked = [pool.submit(cache.get_or_compute, "shared", "k", lambda: computed.append(1) or 7) for _ in range(8)]
         figures.wrong = sum(each.result(30) != 7 for each in asked)
@@ -375,7 +375,8 @@ def herded(place: Place, form: str, path: str) -> Figures:
 
 
 @ROWS.trial("59", "mass expiry", "10^5 keys of one TTL, in CI 10^4, written at once; a clock that is moved",
-            limits=QUIET, variants=EITHER, tests=("tests/core/test_ttl.py::test_jitter_only_ever_shortens",))  # fmt: skip
+            limits=QUIET, variants=EITHER,
+            tests=("tests/core/test_ttl.py::test_jitter_only_ever_shortens",))  # fmt: skip
 def expiring(place: Place, form: str, path: str) -> Figures:
     """Computations in each hundredth of the TTL, over the tenth in which they expire: peak by mean."""
     figures, count, clock = Figures(), (10_000 if place.short else 100_000), _Ticking()
@@ -439,7 +440,8 @@ def repeated(place: Place, form: str, path: str) -> Figures:
 
 
 @ROWS.trial("61", "clock steps by an hour, both ways; machines an hour apart", "an injected clock",
-            variants=EITHER, limits=QUIET, tests=("tests/clients/test_scenarios.py::a_clock_that_steps_back_harms_nothing",))  # fmt: skip
+            variants=EITHER, limits=QUIET,
+            tests=("tests/clients/test_scenarios.py::a_clock_that_steps_back_harms_nothing",))  # fmt: skip
 def stepped(place: Place, form: str, path: str) -> Figures:
     """Fences know no clock: what was invalidated stays so; what expires by a step is computed anew."""
     figures, clocks, truth = Figures(), (_Ticking(), _Ticking()), place.truth

@@ -260,6 +260,7 @@ def ended(place: Place, form: str, path: str) -> Figures:
         figures.errors += took[name] > 5 or web.site.process.returncode not in (0, -signal.SIGTERM)
         figures.errors += "Traceback" in (folder / "uvicorn.log").read_text()
         web.abandon()
+        figures.calls += len(web.book.notes)
         place.server.thaw()
     figures.more |= {f"end, {name}, s": round(seconds, 2) for name, seconds in took.items()}
     return figures
