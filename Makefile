@@ -8,7 +8,7 @@ BENCH := .venv/bench
 export PYTHONDONTWRITEBYTECODE :=
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/bytecode
 
-.PHONY: help demo test faults soak bench check lint types contracts serve stack-up stack-down test-rules test-stack test-container lock clean
+.PHONY: help demo test faults soak fuzz audit sbom bench check lint types contracts serve stack-up stack-down test-rules test-stack test-container lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -73,6 +73,17 @@ STACK ?= tests/stack
 test-stack: $(ENV)/.synced ## start the stack, prove it, stop it (needs Docker; STACK=FILES for a part, all take 20 min)
 	sh tools/need_engine.sh test-stack compose
 	$(RUN) -m pytest -o faulthandler_timeout=900 -m container $(STACK)
+
+FUZZ_INPUTS ?= 1000000
+fuzz: $(ENV)/.synced ## fuzz the decoder of entries, the encoder of keys and the parser of patterns (FUZZ_INPUTS=1000000 each)
+	FUZZ_INPUTS=$(FUZZ_INPUTS) $(RUN) -m pytest -q -o faulthandler_timeout=0 tests/fuzz
+
+audit: ## ask the database of known faults (api.osv.dev) about every locked package
+	$(PYTHON) tools/bootstrap.py audit --locked --preview-features audit
+
+SBOM ?= sbom.cdx.json
+sbom: ## write the bill of materials (CycloneDX) of what the extras install
+	$(PYTHON) tools/bootstrap.py export --quiet --frozen --format cyclonedx1.5 --preview-features sbom-export --all-extras --no-dev --output-file $(SBOM)
 
 lock: ## bring uv.lock up to date
 	$(PYTHON) tools/bootstrap.py lock --upgrade

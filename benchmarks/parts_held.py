@@ -37,7 +37,9 @@ Job = Callable[[], object]
 
 def opened(url: str, *, fast_path: bool = True) -> RedisStore:
     """A store as the cache opens it."""
-    return open_store(url, StoreOptions(fast_path=fast_path), on_breaker=lambda *_: None, clock=CLOCK)
+    store = open_store(url, StoreOptions(fast_path=fast_path), on_breaker=lambda *_: None, clock=CLOCK)
+    assert isinstance(store, RedisStore)
+    return store
 
 
 def asking(store: RedisStore, *args: str) -> Job:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from copy import copy
 from typing import Protocol
 
 
@@ -40,6 +41,13 @@ class Deadline:
         self.now = now = clock.monotonic
         self.seconds = seconds
         self.at = now() + seconds
+
+    def part(self, share: float) -> Deadline:
+        """A deadline after a share of what is left, for what is not the operation itself."""
+        sooner = copy(self)
+        sooner.seconds = max(share * self.remaining(), 1e-9)
+        sooner.at = self.now() + sooner.seconds
+        return sooner
 
     def remaining(self) -> float:
         """Seconds left; zero or negative once it has passed."""

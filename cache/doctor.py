@@ -175,13 +175,15 @@ def _memory(info: dict[str, str]) -> Iterator[Finding]:
 def _rights(store: Store, prefix: str) -> Iterator[Finding]:
     """Each command that the cache needs, also inside scripts, on keys of its namespace that live one second."""
     key, deadline = f"{prefix}prompt:doctor", Deadline(SystemClock(), PATIENCE_S)
+    # where there are slots it shares the key's
+    hash_key = f"{prefix}prompt:{{{key}}}"
     needed: tuple[tuple[str, StoreStep], ...] = (
         ("SET", Call(("SET", key, "1", "PX", 1000), deadline)),
         ("GET", Call(("GET", key), deadline)),
         ("MGET", Call(("MGET", key), deadline)),
-        ("EVAL", RunScript(_PROBE, [key, f"{key}:hash"], [], deadline)),
+        ("EVAL", RunScript(_PROBE, [key, hash_key], [], deadline)),
         # what the server knows already is run by its digest
-        ("EVALSHA", RunScript(_PROBE, [key, f"{key}:hash"], [], deadline)),
+        ("EVALSHA", RunScript(_PROBE, [key, hash_key], [], deadline)),
         ("SCAN", Call(("SCAN", "0", "MATCH", f"{prefix}prompt:doctor", "COUNT", 1), deadline)),
         ("UNLINK", Call(("UNLINK", key), deadline)),
         ("DEL", Call(("DEL", key), deadline)),

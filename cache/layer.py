@@ -50,7 +50,10 @@ class Cache(Opened):
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts)
         self._run = parts.runner.run
-        self._straight = StraightHits(parts.engine, parts.runner.store, Op.GET)
+        self._straight = StraightHits(parts.engine, self._near, parts.runner.store, Op.GET)
+        self._straight_or_compute = StraightHits(
+            parts.engine, self._near_or_compute, parts.runner.store, Op.GET_OR_COMPUTE
+        )
         self._async: AsyncCache | None = None
 
     def get(self, category: str, key: Any, *, tags: Sequence[str] = ()) -> Any:
@@ -68,14 +71,11 @@ class Cache(Opened):
             UnknownCategoryError: nobody registered the category.
             CacheKeyError: the key or a tag cannot be encoded.
         """
-        if self._near.any and tags == () and (value := self._near.find(category, key)) is not MISS:
-            return value
-        if tags == ():
-            found = self._straight.find(category, key)
-            if type(found) is Sent:
-                return self._run(lookups.get(self._engine, category, key, sent=found))
-            if found is not NOT_NOW:
-                return found
+        found = self._straight.find(category, key, tags)
+        if type(found) is Sent:
+            return self._run(lookups.get(self._engine, category, key, sent=found))
+        if found is not NOT_NOW:
+            return found
         return self._run(lookups.get(self._engine, category, key, tags=tags))
 
     def lookup(self, category: str, key: Any, *, tags: Sequence[str] = ()) -> Lookup:
@@ -160,13 +160,11 @@ class Cache(Opened):
             Exception: whatever ``compute`` raised, unchanged; followers get the leader's.
             TTLError, UnknownCategoryError, CacheKeyError: bad arguments.
         """
-        if (
-            self._near.any
-            and ttl is None
-            and tags == ()
-            and (value := self._near_or_compute.find(category, key)) is not MISS
-        ):
-            return value  # type: ignore[no-any-return]
+        found = self._straight_or_compute.find(category, key, tags) if ttl is None else NOT_NOW
+        if type(found) is Sent:
+            return self._run(computing.go_on(self._engine, category, compute, found))  # type: ignore[no-any-return]
+        if found is not NOT_NOW:
+            return found  # type: ignore[no-any-return]
         return self._run(computing.get_or_compute(self._engine, category, key, compute, ttl=ttl, tags=tags))  # type: ignore[no-any-return]
 
     def get_or_compute_many(

@@ -192,17 +192,24 @@ class AsyncRunner:
 async def _landing(step: Wait) -> bool:
     """Wait for another caller's flight, which may end in another thread or loop."""
     loop = asyncio.get_running_loop()
-    landed = asyncio.Event()
+    landed: asyncio.Future[bool] = loop.create_future()
+
+    def told(answer: bool) -> None:
+        if not landed.done():
+            landed.set_result(answer)
 
     def tell() -> None:
+        # the leader is mostly a task of this very loop, which many wait in: none of them needs a system call
+        if asyncio._get_running_loop() is loop:
+            told(True)
+            return
         # a loop that has ended meanwhile is not the leader's trouble
         with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(landed.set)
+            loop.call_soon_threadsafe(told, True)
 
+    late = loop.call_later(step.seconds, told, False)
     step.flight.on_end(tell)
     try:
-        async with asyncio.timeout(step.seconds):
-            await landed.wait()
-    except TimeoutError:
-        return False
-    return True
+        return await landed
+    finally:
+        late.cancel()

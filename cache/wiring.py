@@ -20,11 +20,12 @@ from cache.core.hiding import Hidden
 from cache.core.local import LocalTier
 from cache.core.pending import Debts, Pending
 from cache.core.policies import Policy, PolicyTable
+from cache.core.together import Questions
 from cache.metrics import get_metrics
 from cache.running import AsyncRunner, Runner
 from cache.settings import Settings
 from cache.stores import files
-from cache.stores.connect import StoreOptions, open_async_store, open_listener, open_store
+from cache.stores.connect import StoreOptions, open_async_store, open_listener, open_store, settle_s
 from cache.stores.contract import AsyncStore, Store
 from cache.stores.embedded import EmbeddedServer
 from cache.stores.forking import in_forked_child
@@ -35,7 +36,7 @@ from telemetry.vocabulary import BreakerState, Tier
 
 _log = logging.getLogger("glasscache")
 
-P = TypeVar("P", Runner, AsyncRunner, Flights, Pending, Debts, LocalTier, Listener)
+P = TypeVar("P", Runner, AsyncRunner, Flights, Questions, Pending, Debts, LocalTier, Listener)
 
 
 @dataclass(slots=True)
@@ -169,8 +170,10 @@ def _engine(
         enabled=settings.enabled,
         read_s=settings.read_deadline,
         write_s=settings.write_deadline,
+        settle_s=settle_s(_url(settings)),
     )
     _forking(engine.flights)
+    _forking(engine.questions)
     _forking(engine.pending)
     _forking(engine.debts)
     return engine
@@ -196,6 +199,7 @@ def _listener(settings: Settings, engine: Engine, store: Store | AsyncStore, url
         serving=store.identity,
         clock=engine.clock,
     )
+    listener.find = getattr(store, "where", listener.find)
     engine.local = _forking(tier)
     return _forking(listener)
 

@@ -16,6 +16,7 @@ from telemetry.commands import CommandSpans
 from telemetry.current import KEY
 from telemetry.events import OperationEvent
 from telemetry.kit import Kit
+from telemetry.ledger import MOST_WAITING
 from telemetry.light import LightSpan, Told, Undecided
 from telemetry.vocabulary import Outcome, Tier
 
@@ -46,17 +47,27 @@ class ServedSpan(LightSpan):
         return Told(account.span_name, attributes)
 
 
-def record_at_once(  # noqa: C901 (no calls in between: this is on the path of every hit)
+def record(  # noqa: C901 (no calls in between: this is on the path of every hit)
     kit: Kit, account: Account, began: float, digest: bytes, served: Served, command: Command | None = None
 ) -> bool:
-    """Record a hit; see ``Recorder.hit_at_once`` and ``Recorder.hit_afterwards``."""
+    """Record a hit.
+
+    Args:
+        account: where it is counted, from the ledger.
+        began: when it began, by the kit's clock.
+        digest: SHA-256 of the key, for the span only.
+        command: None: the local tier answered.
+
+    Returns:
+        False when nothing was recorded, for it can only be recorded the ordinary way.
+    """
     if kit.pending:
         kit.settle()
     light = kit.light
     if kit.instruments.recorded or not (kit.silent or light.light):
         return False
     now, ids = kit.monotonic(), None
-    duration_s = max(0.0, now - began)
+    duration_s = now - began if now > began else 0.0
     tier = Tier.LOCAL if command is None else Tier.REDIS
     if not kit.silent:
         try:
@@ -82,7 +93,10 @@ def record_at_once(  # noqa: C901 (no calls in between: this is on the path of e
             kit.ledger.drop()
     cell = account.cells.get(_LOOKUPS[tier])
     if cell is not None and not tally.running():
-        kit.ledger.put_down(account, cell, (duration_s, served[0], served[1], ids))
+        waiting = cell.waiting
+        waiting.append((duration_s, served[0], served[1], ids))
+        if len(waiting) >= MOST_WAITING:
+            kit.ledger.add_waiting(account, cell)
         return True
     event = _event(account, digest, served, tier)
     kit.ledger.apply(event, duration_s, account, ids)

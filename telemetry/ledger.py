@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
-from telemetry.accounts import NO_AGE, Account, CategoryAccount, Cell, Series, Waiting
+from telemetry.accounts import NO_AGE, Account, CategoryAccount, Cell, Series
 from telemetry.adding import add
 from telemetry.buckets import Ids
 from telemetry.events import OperationEvent
@@ -146,7 +146,7 @@ class Ledger:
                 ages, waiting = event.ages_s, cell.waiting
                 waiting.append((duration_s, ages[0] if ages else NO_AGE, event.avoided_s, ids))
                 if len(waiting) >= MOST_WAITING:
-                    self._add_waiting(account, cell)
+                    self.add_waiting(account, cell)
                 return
         lock = self._lock
         if not lock.acquire(False):
@@ -167,14 +167,7 @@ class Ledger:
         finally:
             lock.release()
 
-    def put_down(self, account: Account, cell: Cell, lookup: Waiting) -> None:
-        """Add an operation that was one lookup and nothing else, in the cell of how it ended."""
-        waiting = cell.waiting
-        waiting.append(lookup)
-        if len(waiting) >= MOST_WAITING:
-            self._add_waiting(account, cell)
-
-    def _add_waiting(self, account: Account, cell: Cell) -> None:
+    def add_waiting(self, account: Account, cell: Cell) -> None:
         """Add what waits in a cell, unless somebody holds the lock, who adds it or leaves it to the next."""
         if self._lock.acquire(False):
             busy, self._busy = self._busy, True

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from opentelemetry import metrics, trace
 from opentelemetry.metrics import MeterProvider, NoOpMeter
-from opentelemetry.trace import NoOpTracer, SpanContext, Tracer, TracerProvider
+from opentelemetry.trace import NoOpTracer, Span, SpanContext, Tracer, TracerProvider
 
-from telemetry import events, local, schema
-from telemetry.accounts import Account
-from telemetry.at_once import Command, Served, record_at_once
+from telemetry import at_once, events, local, schema
 from telemetry.events import OperationEvent
 from telemetry.instruments import Instruments
 from telemetry.kit import Kit
@@ -36,6 +35,12 @@ class Recorder:
         meter_provider: likewise.
         ledger: the accounts; None begins new ones.
         monotonic: the clock of durations, seconds.
+
+    Attributes:
+        now: that clock.
+        hit_at_once: records an operation that was answered while nothing ran that could look at it (``at_once``):
+            takes account, beginning by ``now``, SHA-256 of the key, what was served and, where Redis answered, the
+            command; False when nothing was recorded, for it can only be recorded the ordinary way.
 
     Example:
         >>> from telemetry.vocabulary import Operation, Outcome
@@ -58,6 +63,8 @@ class Recorder:
         self.local = LocalAccounts()
         self.tracer = self._tracer(tracer_provider)
         self._kit = Kit(self.tracer, self._instruments(meter_provider), self.ledger, monotonic)
+        # no methods around them: they are on the path of every hit
+        self.now, self.hit_at_once = monotonic, partial(at_once.record, self._kit)
 
     def _tracer(self, provider: TracerProvider | None) -> Tracer:
         try:
@@ -101,42 +108,13 @@ class Recorder:
         """
         return OperationScope(self._kit, OperationEvent(category, operation, digest, batch_size), began)
 
-    def hit_at_once(self, account: Account, began: float, digest: bytes, entry: Served) -> bool:
-        """Record an operation that was answered in this process, without a step.
-
-        Args:
-            account: where it is counted, from the ledger.
-            began: when it began, by the recorder's clock.
-            digest: SHA-256 of the key, for the span only.
-
-        Returns:
-            False when nothing was recorded, for it can only be recorded the ordinary way.
-        """
-        return record_at_once(self._kit, account, began, digest, entry)
-
-    def hit_afterwards(self, account: Account, digest: bytes, served: Served, command: Command) -> bool:
-        """Record an operation that one command answered, while nothing ran that could look at it.
-
-        Args:
-            account, digest, served: as ``hit_at_once``.
-            command: what was sent, and when.
-
-        Returns:
-            False when nothing was recorded, for it can only be recorded the ordinary way.
-        """
-        return record_at_once(self._kit, account, command[2], digest, served, command)
-
-    def now(self) -> float:
-        """The moment by the clock of durations, seconds."""
-        return self._kit.monotonic()
-
     def compute(self, event: OperationEvent) -> ComputeScope:
         """Record the caller's computation, under a span of its own."""
         return ComputeScope(self._kit, event)
 
-    def wait(self, event: OperationEvent, scope: FlightScope, leader: SpanContext | None) -> WaitScope:
+    def wait(self, event: OperationEvent, scope: FlightScope, leader: Span | SpanContext | None) -> WaitScope:
         """Record the wait for another caller's computation; links to its span."""
-        return WaitScope(self._kit, event, scope, leader)
+        return WaitScope(self._kit, event, scope, leader if isinstance(leader, SpanContext) else self._context(leader))
 
     def refresh(self, category: str, cause: SpanContext | None) -> RefreshScope:
         """A root span for a background refresh, linked to what caused it."""
@@ -148,12 +126,23 @@ class Recorder:
 
     def current_span_context(self) -> SpanContext | None:
         """Of the span that is current; None without a valid one."""
+        return self._context(self.current_span())
+
+    def current_span(self) -> Span | None:
+        """The span that is current: for who may follow, which costs less than its context and is seldom looked at."""
         try:
-            current = trace.get_current_span().get_span_context()
+            return trace.get_current_span()
         except Exception:
             self.ledger.drop()
             return None
-        return current if current.is_valid else None
+
+    def _context(self, span: Span | None) -> SpanContext | None:
+        try:
+            found = span.get_span_context() if span is not None else None
+        except Exception:
+            self.ledger.drop()
+            return None
+        return found if found is not None and found.is_valid else None
 
     def count_hit(self, category: str = GENERAL) -> None:
         """Count a hit of a cache of the application's own; makes no span."""

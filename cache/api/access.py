@@ -13,6 +13,9 @@ from cache.api.problems import ProblemError
 from cache.clock import Clock, SystemClock
 from cache.settings import Settings
 
+MOST_HEAD = 16 << 10
+"""Bytes of a request's head."""
+
 MOST_BODY = 8 << 10
 """Bytes of a request's body; no route reads one."""
 
@@ -54,16 +57,23 @@ class Access:
             per_minute=settings.api_rate,
         )
 
-    def check(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def check(self, headers: Iterable[tuple[bytes, bytes]], target: int = 0) -> None:
         """Let a request's head pass.
 
+        Args:
+            target: bytes of the path and the query.
+
         Raises:
-            ProblemError: 421 for a foreign host (a page whose name was rebound to this address sends its own name),
+            ProblemError: 431 for a head that came whole but is too large, 421 for a foreign host (a page whose name was
+                rebound to this address sends its own name),
                 403 for a page of another origin, 411 and 413 for a body.
         """
         found: dict[bytes, list[bytes]] = {}
         for name, value in headers:
             found.setdefault(name, []).append(value)
+            target += len(name) + len(value)
+        if target > MOST_HEAD:
+            raise ProblemError(431, "head_too_large", f"the request's head is larger than {MOST_HEAD} bytes")
         hosts = [value.decode("latin-1").lower() for value in found.get(b"host", [])]
         if len(hosts) > 1 or (hosts and not self._takes(hosts[0])):
             raise ProblemError(421, "host_not_allowed", "name this host in CACHE_API_HOSTS, or use its address")

@@ -50,7 +50,7 @@ class Gate:
             await send(message)
 
         try:
-            self._access.check(scope["headers"])
+            self._access.check(scope["headers"], len(scope["path"]) + len(scope["query_string"]))
         except ProblemError as refusal:
             await answer(refusal)(scope, receive, marked)
             return

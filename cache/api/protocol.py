@@ -8,10 +8,8 @@ import sys
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from cache.api.access import MOST_HEAD
 from cache.api.problems import MEDIA_TYPE, problem
-
-MOST_HEAD = 16 << 10
-"""Bytes of a request's head."""
 
 MOST_CONNECTIONS = 512
 """Connections of one worker; further ones are told to come back."""

@@ -8,7 +8,8 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from cache.api.protocol import MOST_HEAD, ProblemProtocol
+from cache.api.access import MOST_HEAD
+from cache.api.protocol import ProblemProtocol
 from cache.workers import Worker
 
 GRACE_S = 2

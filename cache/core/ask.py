@@ -6,17 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from cache.clock import Deadline
 from cache.core.engine import Engine, Operation
+from cache.core.fresh import absent
 from cache.core.lookup import MISS, Computed
 from cache.core.policies import Policy
 from cache.core.quick import Hit, glance
 from cache.core.reading import is_far, look, look_on, look_quickly
 from cache.core.shelves import Wanted
 from cache.core.steps import Call, Compute
+from cache.core.straight import Sent
+from cache.core.together import PATIENCE
 from cache.core.verdicts import Found, decode
 from cache.errors import StoreError
 from telemetry.events import OperationEvent
-from telemetry.vocabulary import MissReason, Outcome
+from telemetry.vocabulary import ErrorType, MissReason, Outcome
 
 THROTTLE_S = 1.0
 """How long a failed origin is left alone while a stale value answers for it."""
@@ -49,19 +53,23 @@ class Ask:
             self.event.looked(Outcome.MISS, reason=self.found.reason, n=self.times)
 
 
-def look_for(ask: Ask) -> Operation[Hit | Found | None]:
+def look_for(ask: Ask, sent: Sent | None = None) -> Operation[Hit | Found | None]:
     """Look the key up; None when the store did not answer, which is counted."""
-    engine, policy, deadline = ask.engine, ask.policy, ask.engine.reading()
+    engine, policy = ask.engine, ask.policy
+    deadline = engine.reading() if sent is None else sent.deadline
     try:
-        if policy.refresh_ahead:
+        if sent is None and policy.refresh_ahead:
             # what may be made anew needs its fence
             found: Hit | Found
             (found,) = yield from look(engine, policy, [ask.wanted], deadline, prepare=True)
-        elif is_far(engine, policy):
-            reply = yield Call(ask.wanted.question, deadline, True)
+        elif sent is not None or is_far(engine, policy):
+            reply = yield from (_reply(ask, deadline) if sent is None else sent.answer(engine.recorder.now()))
             hit = glance(engine, policy, ask.wanted, reply, engine.clock.time())
             if hit is not None:
                 return hit
+            miss = absent(engine, ask.wanted, reply)
+            if miss is not None:
+                return miss
             found = yield from look_on(engine, policy, ask.wanted, reply, deadline, prepare=True)
         else:
             found = yield from look_quickly(engine, policy, ask.wanted, deadline, prepare=True)
@@ -73,6 +81,24 @@ def look_for(ask: Ask) -> Operation[Hit | Found | None]:
     if found.trouble is not None:
         ask.engine.failed(ask.event, found.trouble)
     return found
+
+
+def _reply(ask: Ask, deadline: Deadline) -> Operation[Any]:
+    """What the store says to the key's question; a crowd asks together.
+
+    Raises:
+        StoreError: it did not answer properly.
+    """
+    engine, question, name = ask.engine, ask.wanted.question, ask.wanted.address.name
+    end = Deadline(engine.clock, PATIENCE * engine.read_s)
+    if not engine.flights.crowded(name):
+        try:
+            return (yield Call(question, deadline, True))
+        except StoreError as trouble:
+            # those who came meanwhile may have kept this loop from its reply: what they ask is worth waiting for
+            if trouble.kind is not ErrorType.TIMEOUT or not engine.flights.crowded(name):
+                raise
+    return (yield from engine.questions.ask(question, engine.clock, engine.read_s, end))
 
 
 def from_entry(ask: Ask) -> Any:

@@ -44,7 +44,7 @@ def ask(engine: Engine, wanted: Sequence[Wanted], deadline: Deadline) -> Operati
     scopes = {first.scopes[0]: first.question[2]}
     # keys under the same scopes share what is known of them: each set of scopes is looked at once
     for want in {want.known: want for want in wanted}.values():
-        scopes.update(zip(want.scopes[1:], want.question[_SCOPES:], strict=True))
+        scopes.update(zip(want.asked[1:], want.question[_SCOPES:], strict=True))
     blocks = {block_of(want.address.digest): want.question[_SCOPES - 1] for want in wanted if not want.met}
     reply = yield Call(("MGET", *names, *scopes.values(), *blocks.values()), deadline, True)
     count, end = len(names), len(names) + len(scopes)
@@ -60,7 +60,7 @@ def answer(want: Wanted, reply: Any) -> Reply:
         StoreError: it is of another shape.
     """
     expect_list(reply, len(want.question) - 1)
-    tokens = dict(zip(want.scopes, (reply[1], *reply[3:]), strict=True))
+    tokens = dict(zip(want.asked, (reply[1], *reply[3:]), strict=True))
     return Reply(reply[:1], {block_of(want.address.digest): reply[2]}, tokens)
 
 

@@ -13,7 +13,6 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from operator import itemgetter
-from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
@@ -29,16 +28,65 @@ MAX_BYTES = 1 << 20
 """Longer encodings are refused."""
 
 
+_FEW, _SHORT = 32, 1 << 16
+
+
 def encode(value: Any) -> bytes:
     """The canonical bytes of a key's value.
 
     Raises:
         CacheKeyError: a type without a stable meaning, NaN, a lone surrogate, too deep, too large, cyclic.
     """
+    flat = _flat(value)
+    if flat is not None:
+        return flat
     out: list[bytes] = []
     budget = _Budget()
     _encode(value, out, budget, 0)
     return b"".join(out)
+
+
+def _flat(value: Any) -> bytes | None:
+    """The same bytes of what most keys are: ASCII text, or a few parts that are such text, integers, or flat tables.
+
+    Returns:
+        None for any other value, and for one that is near a bound: the long way knows them all.
+    """
+    kind = type(value)
+    if kind is str:
+        found = _atom(value)
+    elif kind is tuple and len(value) <= _FEW:
+        parts = [_table(part) if type(part) is dict else _atom(part) for part in value]
+        found = None if None in parts else f"U{len(parts)}:{''.join(parts)}"  # type: ignore[arg-type]
+    else:
+        return None
+    return found.encode() if found is not None and len(found) <= _SHORT else None
+
+
+def _atom(value: Any) -> str | None:
+    kind = type(value)
+    if kind is str:
+        # a length is one of bytes: where each character is one, the text can be put together before it is encoded
+        return f"s{len(value)}:{value}" if value.isascii() else None
+    if kind is int:
+        body = f"{value:x}"
+        return f"i{len(body)}:{body}"
+    if kind is bool:
+        return "b1:1" if value else "b1:0"
+    return "n0:" if value is None else None
+
+
+def _table(value: dict[Any, Any]) -> str | None:
+    if len(value) > _FEW:
+        return None
+    pairs = []
+    for name, part in value.items():
+        item = _atom(part)
+        if type(name) is not str or not name.isascii() or item is None:
+            return None
+        pairs.append((f"s{len(name)}:{name}", item))
+    pairs.sort()
+    return f"M{len(pairs)}:{''.join([name + item for name, item in pairs])}"
 
 
 class _Budget:
@@ -175,6 +223,9 @@ _CONTAINERS: dict[type, Callable[[Any, list[bytes], _Budget, int], None]] = {
 
 def _encode_other(value: Any, out: list[bytes], budget: _Budget, depth: int) -> None:
     """Enums, paths, dataclasses and pydantic models, each with the name of its class."""
+    # late: a path can only be given where it was imported, and it brings urllib
+    from pathlib import PurePath
+
     kind = type(value)
     if isinstance(value, Enum):
         fields: Any = value.value if value.name is None else value.name  # a flag's unnamed bits have no name

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from enum import StrEnum
+from math import isfinite
 from typing import Any
 
 import orjson
@@ -129,31 +130,34 @@ def _decompress(payload: bytes, max_bytes: int) -> bytes:
 def _encode_json(value: Any, max_bytes: int) -> bytes:
     try:
         data = orjson.dumps(value, option=_STRICT)
-        if len(data) <= max_bytes and not _same(orjson.loads(data), value):
-            raise CacheValueError("a value would not come back from JSON as it was (a tuple, NaN, or the like)")
-    except CacheValueError:
-        raise
-    except Exception as error:  # also what a value's own __eq__ raises
+    except Exception as error:
         raise CacheValueError(f"a {type(value).__name__} cannot be stored as JSON: {type(error).__name__}") from None
+    # what is not finite is written as null, and only what holds a null needs a closer look at its numbers
+    if len(data) <= max_bytes and not _plain(value, finite=b"null" not in data):
+        raise CacheValueError("a value would not come back from JSON as it was (a tuple, NaN, or the like)")
     return data
 
 
-def _same(back: Any, value: Any) -> bool:
-    """Equal and of the same types: bool, int and float differ in JSON, subclasses are refused, enums are found here."""
-    return type(back) is type(value) and bool(back == value) and _plain(value)
+def _plain(value: Any, finite: bool) -> bool:
+    """True when a value that orjson wrote comes back as it was: all that it holds has a type that JSON has.
 
+    orjson has seen to the rest: names are text, text is Unicode, integers have 64 bits, and a float is read as the
+    one that was written. Enums, which it writes as their values, tuples and subclasses are found here.
 
-def _plain(value: Any) -> bool:
-    """True when all that a value holds has a type that JSON has (orjson writes an enum's member as its value)."""
+    Args:
+        finite: every float is known to be.
+    """
     todo = [value]
     for item in todo:
         kind = type(item)
         if kind in _ATOMS:
+            if not finite and kind is float and not isfinite(item):
+                return False
             continue
         if kind is not dict and kind is not list:
             return False
         members = item.values() if kind is dict else item
-        if len(members) < _MANY or not _ATOMS.issuperset(map(type, members)):
+        if not finite or len(members) < _MANY or not _ATOMS.issuperset(map(type, members)):
             todo += members
     return True
 

@@ -16,9 +16,12 @@ from cache.core.codecs import Encoded
 from cache.core.engine import Engine, Operation
 from cache.core.flights import Flight, FlightState
 from cache.core.lookup import MISS
+from cache.core.policies import Policy
 from cache.core.quick import count
 from cache.core.results import copy_of, draft_of, encode_result
+from cache.core.shelves import Wanted
 from cache.core.steps import Background, Compute, Wait
+from cache.core.straight import Sent
 from cache.core.ttl import seconds as ttl_seconds
 from cache.core.writing import store
 from telemetry.vocabulary import FlightScope, Outcome, WriteResult
@@ -30,18 +33,33 @@ def get_or_compute(
 ) -> Operation[Any]:
     """The cached value, or what ``compute`` gives; the computation's own error passes unchanged."""
     shelf = engine.shelf(category)
-    policy = shelf.policy
-    seconds = policy.ttl_s if ttl is None else ttl_seconds(ttl)
-    wanted = shelf.want(key, tags)
-    name = wanted.address.name
-    with engine.recorder.operation(policy.name, Op.GET_OR_COMPUTE, digest=wanted.short) as event:
+    seconds = shelf.policy.ttl_s if ttl is None else ttl_seconds(ttl)
+    return _found_or_computed(engine, shelf.policy, shelf.want(key, tags), compute, seconds)
+
+
+def go_on(engine: Engine, category: str, compute: Callable[[], Any], sent: Sent) -> Operation[Any]:
+    """The same of a key whose question went out already; the caller has entered its flights."""
+    policy = engine.policies[category]
+    return _found_or_computed(engine, policy, sent.wanted, compute, policy.ttl_s, sent)
+
+
+def _found_or_computed(
+    engine: Engine,
+    policy: Policy,
+    wanted: Wanted,
+    compute: Callable[[], Any],
+    seconds: float,
+    sent: Sent | None = None,
+) -> Operation[Any]:
+    name, began = wanted.address.name, None if sent is None else sent.began
+    with engine.recorder.operation(policy.name, Op.GET_OR_COMPUTE, digest=wanted.short, began=began) as event:
         ask = Ask(engine, policy, wanted, compute, seconds, event)
         if not engine.enabled:
             event.looked(Outcome.BYPASS)
             return unwrap((yield from run_computation(ask)))
-        ticket = engine.flights.enter(name)
+        ticket = engine.flights.enter(name) if sent is None else sent.ticket
         try:
-            found = yield from look_for(ask)
+            found = yield from look_for(ask, sent)
             if isinstance(found, tuple):
                 return count(event, found, engine.clock.time())
             ask.found = found
@@ -74,12 +92,16 @@ def _fly(ask: Ask, ticket: int) -> Operation[Any]:
         ask.missed()
         ask.event.failed = True
         raise remembered
-    seen: Hashable = (*ask.found.fence.scopes, ask.found.fence.own) if ask.found is not None else "outage"
+    if ask.found is not None:
+        seen: Hashable = (*ask.found.fence.scopes, ask.found.fence.own)
+    else:
+        # who saw nothing joins whoever is computing: an invalidation of this process has sent those flights away
+        seen = engine.flights.flying(name) or "outage"
     if (name, seen) in engine.flights.led.get():
         ask.missed()
         return unwrap((yield from run_computation(ask)))
     while True:
-        flight, leads = engine.flights.join(name, seen, ticket, engine.recorder.current_span_context())
+        flight, leads = engine.flights.join(name, seen, ticket, engine.recorder.current_span())
         if leads:
             return (yield from _lead(ask, flight, (name, seen)))
         with engine.recorder.wait(ask.event, FlightScope.PROCESS, flight.leader):

@@ -18,12 +18,14 @@ from cache.core.fingerprint import Fingerprint
 from cache.core.flights import Flights
 from cache.core.generations import GenerationView, TokenSource, category_scope, tag_scope
 from cache.core.hiding import Hidden
+from cache.core.known import scope_name
 from cache.core.local import LocalTier
 from cache.core.memory import FailureMemory
 from cache.core.pending import Debts, Pending
 from cache.core.policies import Policy, PolicyTable
-from cache.core.shelves import Shelf, Shelves, Wanted, scope_name
+from cache.core.shelves import Shelf, Shelves, Wanted
 from cache.core.steps import Step
+from cache.core.together import Questions
 from cache.errors import StoreError
 from telemetry.events import OperationEvent
 from telemetry.vocabulary import BreakerState
@@ -49,6 +51,8 @@ class Engine:
         read_s: deadline of a whole read, seconds.
         write_s: deadline of a whole write, seconds.
         sweep_s: how long one pattern may scan, seconds.
+        settle_s: how long a pattern waits after it refused the writes that are under way, seconds; in a cluster one may
+            have been let through a moment before.
         hidden: hides what names in Redis would say; None leaves them readable.
         debts: what is pending of tenants; None makes a new account.
         local: what is kept in the process for the categories that ask for it; None where none does.
@@ -67,10 +71,12 @@ class Engine:
     read_s: float = 0.05
     write_s: float = 0.1
     sweep_s: float = 10.0
+    settle_s: float = 0.0
     tokens: TokenSource = secrets.token_bytes
     rand: Callable[[], float] = random.random
     view: GenerationView = field(default_factory=GenerationView)
     flights: Flights = field(default_factory=Flights)
+    questions: Questions = field(default_factory=Questions)
     failures: FailureMemory = field(default_factory=FailureMemory)
     local: LocalTier | None = None
     debts: Debts = None  # type: ignore[assignment]

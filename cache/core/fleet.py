@@ -14,13 +14,15 @@ from cache.core.ask import Ask, from_entry
 from cache.core.codecs import Encoded
 from cache.core.engine import Operation
 from cache.core.flights import Flight, FlightState
-from cache.core.reading import look
+from cache.core.healing import heal
+from cache.core.making import expect_list
+from cache.core.reading import look, look_on
 from cache.core.scripts import RELEASE
 from cache.core.steps import Call, Pause, RunScript
 from cache.errors import StoreError
-from telemetry.vocabulary import FlightScope
+from telemetry.vocabulary import ErrorType, FlightScope
 
-FIRST_POLL_S, LAST_POLL_S = 0.005, 0.05
+FIRST_POLL_S, LAST_POLL_S = 0.005, 0.02
 """Pauses between polls double from the first to the last."""
 
 Produce = Callable[[Ask, Flight], Operation[Any]]
@@ -64,16 +66,30 @@ def _turn(ask: Ask, token: bytes) -> Operation[bool]:
         while engine.clock.monotonic() - began < ask.policy.wait_s:
             yield Pause(pause)
             pause = min(2 * pause, LAST_POLL_S)
-            held = yield from _take(ask, token)
-            if (yield from _look_again(ask)) or held:
-                return held
+            try:
+                holder = yield from _look_at_both(ask)
+            except StoreError as trouble:
+                if trouble.kind is not ErrorType.TIMEOUT:
+                    raise
+                continue
+            if ask.found is not None and ask.found.reason is None:
+                return holder == token
+            if holder == token or (holder is None and (yield from _take(ask, token))):
+                yield from _look_again(ask)
+                return True
     return False
 
 
 def _take(ask: Ask, token: bytes) -> Operation[bool]:
     name = keys.lock_name(ask.wanted.address.digest, ask.engine.namespace)
     lifetime = max(1, int(ask.policy.lock_ttl_s * 1000))
-    reply = yield Call(("SET", name, token, "NX", "PX", lifetime), ask.engine.writing())
+    try:
+        reply = yield Call(("SET", name, token, "NX", "PX", lifetime), ask.engine.writing())
+    except StoreError as trouble:
+        # a crowd on one loop may be what held it up: who holds the lock is seen at the next look
+        if trouble.kind is not ErrorType.TIMEOUT:
+            raise
+        return False
     return reply is not None
 
 
@@ -82,6 +98,19 @@ def _look_again(ask: Ask) -> Operation[bool]:
     engine = ask.engine
     (ask.found,) = yield from look(engine, ask.policy, [ask.wanted], engine.reading(), prepare=True)
     return ask.found.reason is None
+
+
+def _look_at_both(ask: Ask) -> Operation[bytes | None]:
+    """Look once more, and at the lock by the same command; the token of who holds it."""
+    engine, want, deadline = ask.engine, ask.wanted, ask.engine.reading()
+    if engine.pending.some:
+        yield from heal(engine, deadline)
+    lock = keys.lock_name(want.address.digest, engine.namespace)
+    reply = yield Call((*want.question, lock), deadline, idempotent=True)
+    expect_list(reply, len(want.question))
+    ask.found = yield from look_on(engine, ask.policy, want, reply[:-1], deadline, prepare=True)
+    holder: bytes | None = reply[-1]
+    return holder
 
 
 def _release(ask: Ask, token: bytes, held: bool) -> Operation[None]:

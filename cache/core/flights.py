@@ -102,6 +102,18 @@ class Flights:
             group.callers += 1
             return self._sequence
 
+    def crowded(self, name: str) -> bool:
+        """Whether more than one caller is interested in ``name`` now."""
+        group = self._groups.get(name)
+        return group is not None and group.callers > 1
+
+    def flying(self, name: str) -> Hashable:
+        """What the flight of ``name`` that is in the air is shared under; None when there is none."""
+        with self._lock:
+            group = self._groups.get(name)
+            flights = group.flights.items() if group is not None else ()
+            return next((seen for seen, flight in flights if flight.state is FlightState.FLYING), None)
+
     def leave(self, name: str) -> None:
         """Say that the caller has its answer."""
         with self._lock:

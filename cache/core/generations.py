@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 TOKEN = 16
@@ -67,8 +66,7 @@ class Fence(NamedTuple):
         return Fence(tuple((name, made.get(name, token)) for name, token in self.scopes), self.own)
 
 
-@dataclass(frozen=True, slots=True)
-class CategoryRecord:
+class CategoryRecord(NamedTuple):
     """A category's generation, taken apart."""
 
     fence: bytes

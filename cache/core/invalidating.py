@@ -12,7 +12,7 @@ from cache.core.generations import FENCE_OF_CATEGORY, TOKEN, category_scope
 from cache.core.healing import change
 from cache.core.patterns import PatternPlan
 from cache.core.scripts import CHANGE, DELETE, SWEEP
-from cache.core.steps import Arg, Call, RunScript
+from cache.core.steps import Arg, Call, Pause, RunScript
 from cache.errors import PatternError, StoreError
 from telemetry.events import OperationEvent
 from telemetry.vocabulary import ALL, ErrorType, Trigger
@@ -134,6 +134,8 @@ def refuse_writes(engine: Engine, plan: PatternPlan) -> Operation[None]:
         yield RunScript(CHANGE, [engine.scope_name(scope)], args, engine.writing(), idempotent=True)
     finally:
         engine.changed(scopes=[scope])
+    if engine.settle_s:
+        yield Pause(engine.settle_s)
 
 
 def sweep(engine: Engine, glob: str, event: OperationEvent, *, dry_run: bool = False) -> Operation[int]:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from cache.core.entry import HEAD_SIZE
 from cache.core.held import STAMP_AT, Held
@@ -21,8 +20,7 @@ EXPECTED = 4096
 """Beyond so many writes whose push has not come the oldest is forgotten: its push evicts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """What the listener asks the server for the tier.
 
     Args:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from urllib.parse import unquote
+from typing import NamedTuple
 
 from cache.core.generations import category_scope, tag_scope
 from cache.core.hiding import Hidden
@@ -23,8 +22,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PART = re.compile(r"[A-Za-z0-9\-._%]+\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class PatternPlan:
+class PatternPlan(NamedTuple):
     """What a pattern means.
 
     Args:
@@ -80,6 +78,8 @@ def _scope(category: str, rest: str, hidden: Hidden | None) -> str | None:
     kind = {"context": "task", "tool": "tool"}.get(category)
     if kind is None or not colon or tail != "*" or not _PART.match(part):
         return None
+    from urllib.parse import unquote
+
     name = unquote(part)
     if escape(name) != part:
         # no key of that name is written so

@@ -1,6 +1,6 @@
 """Plain hits, known at a glance; what is none is left to ``verdicts``, which knows every case.
 
-A plain hit is a fresh entry of its key, made from no files, under just the scopes that are wanted.
+A plain hit is a fresh entry of its key, made from no files, under just the scopes that are asked for.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def glance(engine: Engine, policy: Policy, want: Wanted, reply: Any, now: float)
         held = _judged(engine, want, reply)
         if not held:
             return None
-    opened = open_one(data, want.address.digest, held, len(want.scopes), engine.sealer)
+    opened = open_one(data, want.address.digest, held, len(want.asked), engine.sealer)
     if opened is None or opened[4] <= now:
         return None
     try:
@@ -62,11 +62,18 @@ def _judged(engine: Engine, want: Wanted, reply: list[Any]) -> bytes:
     record, tags, identity = reply[1], reply[3:], engine.identity()
     if not is_sound(record, identity):
         return b""
-    held = held_of(want, want.labels[0] + record[:TOKEN], dict(zip(want.scopes[1:], tags, strict=True)))
+    held = held_of(want, want.labels[0] + record[:TOKEN], dict(zip(want.asked[1:], tags, strict=True)))
     if held:
-        engine.view.saw(zip(want.scopes, (record[:FENCE_OF_CATEGORY], *tags), strict=True))
+        engine.view.saw(zip(want.asked, (record[:FENCE_OF_CATEGORY], *tags), strict=True))
         want.known.judged = record, tags, identity, held
     return held
+
+
+def held_under(engine: Engine, want: Wanted, reply: list[Any]) -> bytes:
+    """The same, as it is known already or judged now."""
+    record, tags, identity, held = want.known.judged
+    same = reply[1] == record and engine.identity() == identity and reply[3:] == tags
+    return held if same else _judged(engine, want, reply)
 
 
 _NO_TAGS = 3
@@ -81,7 +88,7 @@ def is_sound(record: Any, identity: bytes) -> bool:
 def held_of(want: Wanted, only: bytes, tokens: Mapping[str, Any]) -> bytes:
     """The scopes with their tokens, as an entry made under them holds them; empty when a token is none."""
     parts = [only]
-    for label, scope in zip(want.labels[1:], want.scopes[1:], strict=True):
+    for label, scope in zip(want.labels[1:], want.asked[1:], strict=True):
         token = tokens[scope]
         if type(token) is not bytes or len(token) != TOKEN:
             return b""

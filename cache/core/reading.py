@@ -183,6 +183,7 @@ def _conclude(terms: _Terms, wanted: Sequence[Wanted], reply: Reply, ticket: int
     unknown = yield from _see_more(engine, wanted, entries, sight, deadline)
     rows = zip(wanted, entries, sight.raw, strict=True)
     found = [judge(engine, policy, sight, want, item, raw) for want, item, raw in rows]
+    _learn(engine, policy, wanted, entries)
     for f in found if unknown else ():
         f.trouble = unknown if f.size == 0 else None
     absent = _absent(policy, sight, found if terms.prepare else ())
@@ -197,6 +198,15 @@ def _conclude(terms: _Terms, wanted: Sequence[Wanted], reply: Reply, ticket: int
         ]
         nearby.keep(tier, kept, sight.tokens, ticket)
     return found
+
+
+def _learn(
+    engine: Engine, policy: Policy, wanted: Sequence[Wanted], entries: Sequence[Entry | MissReason | None]
+) -> None:
+    """Remember the scopes of entries that have others than were asked for."""
+    for want, item in zip(wanted, entries, strict=True):
+        if isinstance(item, Entry) and (scopes := tuple([name for name, _ in item.scopes])) != want.asked:
+            engine.shelf(policy.name).learn(want, scopes)
 
 
 def _see_more(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
 
-from cache.core import entry, keys, seen
+from cache.core import keys, seen
 from cache.core.addresses import Address, Addresses
 from cache.core.generations import category_scope, tag_scope
 from cache.core.hiding import Hidden
+from cache.core.known import Known, scope_name
 from cache.core.policies import Policy
 from cache.errors import CacheKeyError
 
@@ -21,28 +21,7 @@ REMEMBERED = 1024
 LONGEST = 512
 """Bytes of the longest key that is remembered, so that what is kept is bounded in bytes too."""
 
-_NO_LABEL = (b"",)
-
-Judged = tuple[bytes, list[Any], bytes | None, bytes]
-"""A category's record and the tokens of tags as Redis has them, the server that they were judged for, and the names and
-tokens as an entry made under them holds them."""
-
-
-class Known:
-    """What was seen last of the scopes of some keys, so that the same again need not be judged again.
-
-    Attributes:
-        judged: in one piece, for another thread may put what it saw in its place.
-        lives: the tokens that a write named, as it named them, and until when their generations live at least, in
-            seconds since the epoch.
-    """
-
-    __slots__ = ("judged", "lives")
-
-    def __init__(self) -> None:
-        # no server is named None: nothing is taken for known before it was judged
-        self.judged: Judged = (b"", [], None, b"")
-        self.lives: tuple[tuple[bytes, ...], float] = ((), 0.0)
+_FEW = 16
 
 
 class Wanted(NamedTuple):
@@ -52,9 +31,10 @@ class Wanted(NamedTuple):
         address: where it lives.
         scopes: what can invalidate it: its category first, then its tags.
         question: the MGET that fetches all that a verdict on it needs: entry, category's record, block, tags.
-        labels: the tags' names as an entry holds them, after an empty one for the category.
+        asked: the scopes that are asked for: ``scopes``, then tags that its entry had when it was last heard of.
+        labels: the names of the tags of ``asked`` as an entry holds them, after an empty one for the category.
         short: the address's digest, as spans carry it.
-        known: what all keys under the same scopes share.
+        known: what all keys that ask for the same scopes share.
         mark: what it is found again by; None where it is made anew each time.
         met: birth of the category's record under which an entry of it was seen; empty when none was.
     """
@@ -62,6 +42,7 @@ class Wanted(NamedTuple):
     address: Address
     scopes: tuple[str, ...]
     question: tuple[str, ...]
+    asked: tuple[str, ...]
     labels: tuple[bytes, ...]
     short: str
     known: Known
@@ -84,12 +65,15 @@ class Shelf:
     __slots__ = (
         "_addresses",
         "_hidden",
+        "_hints",
         "_known",
         "_known_tags",
         "_namespace",
         "_remembered",
         "_scope_name",
         "_seen",
+        "_tagged",
+        "_under",
         "blocks_until",
         "policy",
         "scope",
@@ -103,7 +87,10 @@ class Shelf:
         self._seen = tuple(keys.seen_name(namespace, policy.name, block) for block in range(seen.BLOCKS))
         self.blocks_until = [0.0] * seen.BLOCKS
         self._remembered: dict[Any, Wanted] = {}
-        self._known, self._known_tags = Known(), dict[tuple[str, ...], Known]()
+        self._tagged: dict[Any, Wanted] = {}
+        self._hints: dict[Any, tuple[str, ...]] = {}
+        self._known, self._known_tags = Known((self.scope,)), dict[tuple[str, ...], Known]()
+        self._under: dict[tuple[str, ...], Known] = {(): self._known}
 
     def want(self, key: Any, tags: Sequence[str] = ()) -> Wanted:
         """Where a key lives and its scopes: the category, the tags of its policy, the call's tags.
@@ -111,7 +98,9 @@ class Shelf:
         Raises:
             CacheKeyError: the key or a tag cannot be encoded, or there are too many tags.
         """
-        mark = _mark(key) if tags == () else None
+        if tags != ():
+            return self._tag(key, tags)
+        mark = _mark(key)
         if mark is None:
             return self._make(key, tags)[0]
         return self._remembered.get(mark) or self._remember(mark, key)
@@ -123,48 +112,105 @@ class Shelf:
             CacheKeyError: as ``want``.
         """
         if tags != ():
-            return [self._make(key, tags)[0] for key in asked]
+            return [self._tag(key, tags) for key in asked]
         found, remembered, remember = list(asked), self._remembered.get, self._remember
         return [remembered(mark) or remember(mark, key) for mark, key in zip(map(_mark, found), found, strict=True)]
 
     def _remember(self, mark: Any, key: Any) -> Wanted:
         """What is wanted of a key without tags of the call's, found again by its mark."""
-        found, size = self._make(key, ())
+        found, size = self._make(key, (), mark)
         if mark is not None and size <= LONGEST:
             if len(self._remembered) >= REMEMBERED:
                 self._remembered.clear()
-            found = self._remembered[mark] = found._replace(mark=mark)
+            hint = self._hints.pop(mark, ())
+            found = self._remembered[mark] = self._asking(found, hint) if hint else found
         return found
+
+    def _tag(self, key: Any, tags: Sequence[str]) -> Wanted:
+        """What is wanted of a key with tags of the call's."""
+        mark = _mark(key)
+        if type(tags) is list:
+            tags = tuple(tags)
+        if mark is None or type(tags) is not tuple or not _TEXT.issuperset(map(type, tags)):
+            return self._make(key, tags)[0]
+        found = self._tagged.get((mark, tags))
+        if found is None:
+            found, size = self._make(key, tags)
+            if size + sum(map(len, tags)) <= LONGEST:
+                if len(self._tagged) >= REMEMBERED:
+                    self._tagged.clear()
+                self._tagged[mark, tags] = found
+                self._hint(mark, found.scopes)
+        return found
+
+    def _hint(self, mark: Any, scopes: tuple[str, ...]) -> None:
+        """Who asks for a key without its tags will find an entry that has them, very likely."""
+        known = self._remembered.get(mark)
+        if known is not None:
+            self._remembered[mark] = self._asking(known, scopes)
+            return
+        if len(self._hints) >= REMEMBERED:
+            self._hints.clear()
+        self._hints[mark] = scopes
+
+    def learn(self, want: Wanted, scopes: tuple[str, ...]) -> None:
+        """Remember which scopes the entry of a key has, so that the next look asks for them at once.
+
+        What is remembered is never believed: an entry that has others is judged by those.
+        """
+        if want.mark is not None and want.mark in self._remembered:
+            self._remembered[want.mark] = self._asking(want, scopes)
+
+    def _asking(self, want: Wanted, scopes: tuple[str, ...]) -> Wanted:
+        """The same, asking for further scopes where they are few and short."""
+        further = tuple([scope for scope in scopes if scope not in want.scopes])
+        if len(further) > _FEW or sum(map(len, further)) > LONGEST:
+            further = ()
+        known = self._known_of(want.scopes[1:] + further)
+        question = (*want.question[:4], *known.names)
+        return want._replace(question=question, asked=known.scopes, labels=known.labels, known=known)
 
     def meet(self, want: Wanted, birth: bytes) -> None:
         """Remember that an entry of a key was seen: it was written since the ``birth`` of the category's record."""
         if want.mark is not None and want.mark in self._remembered:
             self._remembered[want.mark] = want._replace(met=birth)
 
-    def _make(self, key: Any, tags: Sequence[str]) -> tuple[Wanted, int]:
+    def _make(self, key: Any, tags: Sequence[str], mark: Any = None) -> tuple[Wanted, int]:
         """What is wanted, and how long the key is."""
         address, size = self._addresses.of(key)
+        own = self.policy.tags(key)
+        plain = tags == () and type(own) is tuple and _TEXT.issuperset(map(type, own))
+        known = self._under.get(own) if plain else None
+        if known is None:
+            known = self._named(own, tags)
+            if plain and len(known.scopes) <= _FEW:
+                if len(self._under) >= REMEMBERED:
+                    self._under.clear()
+                self._under[own] = known
+        question = ("MGET", address.name, self._scope_name, self._seen[address.digest[0]], *known.names)
+        return Wanted(address, known.scopes, question, known.scopes, known.labels, address.short, known, mark), size
+
+    def _named(self, own: Sequence[str], tags: Sequence[str]) -> Known:
+        """What is shared under a key's own tags and the call's."""
         # a key's own tags are as long as its parts: what no invalidation could name is refused here
-        named = keys.check_tags(self.policy.tags(key))
+        named = keys.check_tags(own)
         if tags != ():
             named = tuple(dict.fromkeys((*named, *keys.check_tags(tags))))
         if len(named) > keys.MOST_TAGS:
             raise CacheKeyError(f"a key has at most {keys.MOST_TAGS} tags")
-        block = self._seen[seen.block_of(address.digest)]
-        if not named:
-            question: tuple[str, ...] = ("MGET", address.name, self._scope_name, block)
-            return Wanted(address, (self.scope,), question, _NO_LABEL, address.short, self._known), size
-        scopes = tuple(map(tag_scope, named if self._hidden is None else map(self._hidden.part, named)))
-        names = (scope_name(self._namespace, scope) for scope in scopes)
-        question = ("MGET", address.name, self._scope_name, block, *names)
-        labels = (*_NO_LABEL, *map(label, scopes))
-        return Wanted(address, (self.scope, *scopes), question, labels, address.short, self._known_of(scopes)), size
+        return self._known_of(tuple(map(tag_scope, named if self._hidden is None else map(self._hidden.part, named))))
 
-    def _known_of(self, scopes: tuple[str, ...]) -> Known:
-        """What the keys under these tags share."""
-        if len(self._known_tags) >= REMEMBERED:
-            self._known_tags.clear()
-        return self._known_tags.setdefault(scopes, Known())
+    def _known_of(self, tags: tuple[str, ...]) -> Known:
+        """What the keys under the scopes of these tags share."""
+        if not tags:
+            return self._known
+        known = self._known_tags.get(tags)
+        if known is None:
+            if len(self._known_tags) >= REMEMBERED:
+                self._known_tags.clear()
+            names = tuple([scope_name(self._namespace, scope) for scope in tags])
+            known = self._known_tags.setdefault(tags, Known((self.scope, *tags), names))
+        return known
 
 
 class Shelves(dict[str, Shelf]):
@@ -209,14 +255,4 @@ PLAIN: frozenset[type] = frozenset((str, int, bool, bytes, type(None)))
 
 _FLAT = PLAIN - {bytes}
 
-
-@lru_cache(maxsize=4096)
-def scope_name(namespace: str, scope: str) -> str:
-    """The Redis key of a scope's generation, remembered."""
-    return keys.scope_name(namespace, scope)
-
-
-@lru_cache(maxsize=4096)
-def label(scope: str) -> bytes:
-    """A tag's name as an entry holds it, remembered."""
-    return entry.label(scope)
+_TEXT: frozenset[type] = frozenset((str,))

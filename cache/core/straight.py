@@ -7,12 +7,14 @@ call. Whatever else the reply shows goes on the ordinary way, as an operation th
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cache.clock import Deadline
+from cache.core.at_once import Answers
 from cache.core.engine import Engine
+from cache.core.lookup import MISS
 from cache.core.quick import glance
 from cache.core.shelves import Shelf, Wanted
 from cache.core.steps import Call, Step
@@ -70,6 +72,7 @@ class Sent:
         reply: a list, or ``Failed``.
         deadline: of the whole operation.
         began: when it went out, and ``heard`` when the reply was here, by the recorder's clock.
+        ticket: of the key's flights, where the caller has entered.
     """
 
     wanted: Wanted
@@ -78,6 +81,7 @@ class Sent:
     deadline: Deadline
     began: float
     heard: float
+    ticket: int = 0
 
     def answer(self, now: float) -> Generator[Step, Any, Any]:
         """The reply, inside of the operation; asked once more where that is harmless.
@@ -102,30 +106,52 @@ class Sent:
         return (yield Call(self.wanted.question, self.deadline, False))
 
 
+Place = tuple[Shelf, "Account"]
+"""Where a category's keys are kept, and where its hits are counted."""
+
+
 class StraightHits:
-    """Answers one operation's hits from Redis.
+    """Answers one operation's hits, from the process or from Redis.
 
     Args:
         engine: of the cache.
+        near: answers those of the local tier.
         lines: the store's.
         operation: what the hits are counted as.
     """
 
-    __slots__ = ("_engine", "_lines", "_now", "_operation", "_places", "_record", "_seconds", "_wall")
+    __slots__ = (
+        "_engine",
+        "_flights",
+        "_lines",
+        "_near",
+        "_now",
+        "_operation",
+        "_places",
+        "_record",
+        "_seconds",
+        "_wall",
+    )
 
-    def __init__(self, engine: Engine, lines: Lines, operation: Operation) -> None:
-        self._engine, self._lines, self._operation, recorder = engine, lines, operation, engine.recorder
-        self._places: dict[str, tuple[Shelf, Account] | None] = {}
-        self._now, self._record, self._wall = recorder.now, recorder.hit_afterwards, engine.clock.time
+    def __init__(self, engine: Engine, near: Answers, lines: Lines, operation: Operation) -> None:
+        self._engine, self._near, self._lines, self._operation = engine, near, lines, operation
+        recorder = engine.recorder
+        # who may compute must have entered before the look
+        self._flights = engine.flights if operation is Operation.GET_OR_COMPUTE else None
+        self._places: dict[str, Place | None] = {}
+        self._now, self._record, self._wall = recorder.now, recorder.hit_at_once, engine.clock.time
         self._seconds = engine.read_s
 
-    def find(self, category: Any, key: Any) -> Any:
+    def find(self, category: Any, key: Any, tags: Sequence[str] = ()) -> Any:
         """The value of a hit; ``Sent`` where the operation goes on with the reply; ``NOT_NOW``.
 
         Raises:
             UnknownCategoryError: nobody registered the category.
-            CacheKeyError: the key cannot be encoded.
+            CacheKeyError: the key or a tag cannot be encoded, or there are too many tags.
         """
+        near = self._near
+        if near.any and tags == () and (value := near.find(category, key)) is not MISS:
+            return value
         line = self._lines.straight
         try:
             place = self._places[category]
@@ -135,7 +161,25 @@ class StraightHits:
             return NOT_NOW
         if line is None or place is None or self._engine.pending.some:
             return NOT_NOW
-        want = place[0].want(key)
+        want = place[0].want(key, tags)
+        return self._ask(line, place, want) if self._flights is None else self._enter(line, place, want)
+
+    def _enter(self, line: Line, place: Place, want: Wanted) -> Any:
+        """Ask as somebody who will compute what is absent; a crowd asks together, the ordinary way."""
+        flights, name, found = self._engine.flights, want.address.name, NOT_NOW
+        ticket = flights.enter(name)
+        try:
+            if not flights.crowded(name):
+                found = self._ask(line, place, want)
+            return found
+        finally:
+            if type(found) is Sent:
+                # the operation leaves
+                found.ticket = ticket
+            else:
+                flights.leave(name)
+
+    def _ask(self, line: Line, place: Place, want: Wanted) -> Any:
         began = self._now()
         reply = line.ask(want.question, self._seconds)
         if reply is NOT_NOW:
@@ -148,13 +192,14 @@ class StraightHits:
         if hit is not None:
             created, expires = hit[1], hit[2]
             served = now - created if now > created else 0.0, hit[3], expires - now
-            if self._record(place[1], want.address.digest, served, (line.spans, want.question, began, heard)):
+            command = line.spans, want.question, began, heard
+            if self._record(place[1], began, want.address.digest, served, command):
                 return hit[0]
         deadline = Deadline(engine.clock, self._seconds)
         deadline.at -= self._now() - began
         return Sent(want, reply, line, deadline, began, heard)
 
-    def _place(self, category: str) -> tuple[Shelf, Account] | None:
+    def _place(self, category: str) -> Place | None:
         """Where a category's keys are kept and its hits counted; None where the operation is needed."""
         engine = self._engine
         shelf = engine.shelves[category]

@@ -18,10 +18,11 @@ from cache.core import codecs
 from cache.core.engine import Engine
 from cache.core.entry import COMPRESSED, ENTRY, HEAD_SIZE, PREFIX, SIGNED
 from cache.core.generations import FENCE_OF_CATEGORY, TOKEN
+from cache.core.known import Known
 from cache.core.lookup import MISS
 from cache.core.policies import Policy
 from cache.core.quick import held_of, is_sound
-from cache.core.shelves import Known, Wanted
+from cache.core.shelves import Wanted
 from cache.core.verdicts import Found
 from cache.errors import CacheValueError
 from telemetry.events import OperationEvent
@@ -96,7 +97,7 @@ def sweep(
                 size = len(data)
                 length = size - HEAD_SIZE - len(held) - sealer.size
                 unpack = _layout(len(held), length, sealer.size).unpack if length >= 0 else _no_entry
-                rest = _COUNTS.pack(len(want.scopes) - 1, 0, max(0, length)) + held
+                rest = _COUNTS.pack(len(want.asked) - 1, 0, max(0, length)) + held
             begins, codec, flags, bound, created, expires, cost_s, ends, payload, seal = unpack(data)
             if (
                 bound == want.address.digest

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from cache.core import codecs, commit
 from cache.core.codecs import Encoded
@@ -20,8 +19,7 @@ from telemetry.vocabulary import Operation as Op
 from telemetry.vocabulary import WriteResult
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(NamedTuple):
     """On what terms a value is stored: its TTL (None: the category's), its tags, the fence that a lookup gave."""
 
     ttl: TTL = None

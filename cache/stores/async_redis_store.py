@@ -39,7 +39,7 @@ class _Home:
     def __init__(self, path: AsyncPath, public: aredis.Redis) -> None:
         self.path, self.public = path, public
         self.keeper = self._keep()
-        _begin(self.keeper)
+        begin_generator(self.keeper)
 
     async def _keep(self) -> AsyncGenerator[None]:
         """Lives as long as the loop: ``shutdown_asyncgens`` ends it, and it closes the connections."""
@@ -50,7 +50,7 @@ class _Home:
             await self.public.connection_pool.disconnect()
 
 
-def _begin(generator: AsyncGenerator[None]) -> None:
+def begin_generator(generator: AsyncGenerator[None]) -> None:
     """Run to the first yield without awaiting: the loop gets to know it."""
     try:
         generator.__anext__().send(None)

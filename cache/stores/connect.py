@@ -7,16 +7,25 @@ from dataclasses import replace
 
 from cache.clock import Clock
 from cache.core.breaker import Breaker
+from cache.core.cluster_scripts import SETTLE_S
 from cache.core.local import LocalTier
+from cache.errors import SettingsError
 from cache.stores.async_redis_store import AsyncRedisStore
+from cache.stores.cluster.async_store import AsyncClusterStore
+from cache.stores.cluster.membership import Membership
+from cache.stores.cluster.store import ClusterStore
+from cache.stores.contract import AsyncStore, Store
 from cache.stores.listening import Listener
 from cache.stores.options import StoreOptions
 from cache.stores.redis_store import RedisStore
-from cache.stores.urls import StoreURL, parse
+from cache.stores.sentinel.async_store import AsyncSentinelStore
+from cache.stores.sentinel.finding import Sentinels
+from cache.stores.sentinel.store import SentinelStore
+from cache.stores.urls import CLUSTER, SENTINEL, StoreURL, parse
 from telemetry.commands import CommandSpans, command_spans
 from telemetry.vocabulary import BreakerState
 
-__all__ = ["OnBreaker", "OnDropped", "StoreOptions", "open_async_store", "open_listener", "open_store"]
+__all__ = ["OnBreaker", "OnDropped", "StoreOptions", "open_async_store", "open_listener", "open_store", "settle_s"]
 
 OnBreaker = Callable[[str, BreakerState], None]
 """Told the store's label and each new state of its breaker, beginning with the first."""
@@ -31,28 +40,46 @@ def _nobody() -> None:
 
 def open_store(
     url: str, options: StoreOptions, *, on_breaker: OnBreaker, clock: Clock, on_dropped: OnDropped = _nobody
-) -> RedisStore:
+) -> Store:
     """A store that blocks; connects at its first use.
 
     Raises:
         SettingsError: the URL cannot be used.
     """
     where = _where(url, options)
-    breaker = _breaker(where, options, on_breaker, clock)
-    return RedisStore(where, options, breaker=breaker, clock=clock, spans=_spans(where, on_dropped))
+    if where.scheme.endswith(CLUSTER):
+        return ClusterStore(_members(where, options, on_breaker, clock, on_dropped), options, clock)
+    breakers = _Breakers(where.label, options, on_breaker, clock)
+
+    def one(server: StoreURL) -> RedisStore:
+        breaker = breakers.another()
+        return RedisStore(server, options, breaker=breaker, clock=clock, spans=_spans(server, on_dropped))
+
+    if where.scheme.endswith(SENTINEL):
+        return SentinelStore(Sentinels(where, options, clock, on_dropped), options, clock, one)
+    return one(where)
 
 
 def open_async_store(
     url: str, options: StoreOptions, *, on_breaker: OnBreaker, clock: Clock, on_dropped: OnDropped = _nobody
-) -> AsyncRedisStore:
+) -> AsyncStore:
     """A store that awaits; connects at its first use.
 
     Raises:
         SettingsError: the URL cannot be used.
     """
     where = _where(url, options)
-    breaker = _breaker(where, options, on_breaker, clock)
-    return AsyncRedisStore(where, options, breaker=breaker, spans=_spans(where, on_dropped))
+    if where.scheme.endswith(CLUSTER):
+        return AsyncClusterStore(_members(where, options, on_breaker, clock, on_dropped), options)
+    breakers = _Breakers(where.label, options, on_breaker, clock)
+
+    def one(server: StoreURL) -> AsyncRedisStore:
+        breaker = breakers.another()
+        return AsyncRedisStore(server, options, breaker=breaker, spans=_spans(server, on_dropped))
+
+    if where.scheme.endswith(SENTINEL):
+        return AsyncSentinelStore(Sentinels(where, options, clock, on_dropped), options, one)
+    return one(where)
 
 
 def open_listener(
@@ -71,9 +98,19 @@ def open_listener(
         serving: eight bytes that name the server which the store reads from.
 
     Raises:
-        SettingsError: the URL cannot be used.
+        SettingsError: the URL cannot be used, or names a cluster, none of whose servers could tell of all changes.
     """
-    return Listener(_where(url, options), options, tier, prefixes, serving=serving, clock=clock)
+    where = _where(url, options)
+    if where.scheme.endswith(CLUSTER):
+        raise SettingsError(
+            f"CACHE_LOCAL_CATEGORIES: {where.scheme}:// takes no local tier; for example CACHE_LOCAL_CATEGORIES="
+        )
+    return Listener(where, options, tier, prefixes, serving=serving, clock=clock)
+
+
+def settle_s(url: str) -> float:
+    """Seconds after which no write is under way any more that was let through before its fence changed."""
+    return SETTLE_S if url.partition(":")[0].endswith(CLUSTER) else 0.0
 
 
 def _where(url: str, options: StoreOptions) -> StoreURL:
@@ -94,6 +131,27 @@ def _spans(where: StoreURL, on_dropped: OnDropped) -> CommandSpans:
     )
 
 
-def _breaker(where: StoreURL, options: StoreOptions, on_breaker: OnBreaker, clock: Clock) -> Breaker:
+def _members(
+    where: StoreURL, options: StoreOptions, on_breaker: OnBreaker, clock: Clock, on_dropped: OnDropped
+) -> Membership:
     on_breaker(where.label, BreakerState.CLOSED)
-    return Breaker(clock, lambda state: on_breaker(where.label, state), options.breaker)
+    return Membership(where, options, clock, lambda state: on_breaker(where.label, state), on_dropped)
+
+
+class _Breakers:
+    """Makes a store's breaker, and another one for each server that takes its place: the newest alone is heard."""
+
+    def __init__(self, label: str, options: StoreOptions, on_breaker: OnBreaker, clock: Clock) -> None:
+        self._label, self._options, self._on_breaker, self._clock = label, options, on_breaker, clock
+        self._newest: object = None
+
+    def another(self) -> Breaker:
+        """A breaker that is closed."""
+        mine = self._newest = object()
+        self._on_breaker(self._label, BreakerState.CLOSED)
+
+        def changed(state: BreakerState) -> None:
+            if self._newest is mine:
+                self._on_breaker(self._label, state)
+
+        return Breaker(self._clock, changed, self._options.breaker)

@@ -49,6 +49,7 @@ class Greeting:
         password: asked for at each greeting where it can change.
         name: what ``CLIENT LIST`` shows.
         identity: told the server's run id.
+        reads_replicas: where the server is a replica of a cluster, it is to answer all the same.
     """
 
     db: int
@@ -56,6 +57,7 @@ class Greeting:
     password: Password = field(repr=False)
     name: str
     identity: Identity
+    reads_replicas: bool = False
 
     def dialogue(self) -> Dialogue:
         """RESP3; RESP2 where the server refuses HELLO.
@@ -82,6 +84,8 @@ class Greeting:
 
     def _further(self) -> list[Command]:
         chosen: list[Command] = [("SELECT", str(self.db))] if self.db else []
+        if self.reads_replicas:
+            chosen.append(("READONLY",))
         return [*chosen, ("INFO", "server")]
 
     def _conclude(self, replies: list[Any]) -> None:

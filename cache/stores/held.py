@@ -87,6 +87,15 @@ class Held(Talking):
             record_connection_count(get_pool_name(self._pool), ConnectionState.IDLE, present - self._counted)
             self._counted = present
 
+    def fileno(self) -> int:
+        """The socket's, for a poll of several."""
+        number: int = self._sock.fileno()
+        return number
+
+    def has_news(self) -> bool:
+        """Whether a byte has come that was not read."""
+        return bool(self._poll(0))
+
     def cut_off(self) -> None:
         """End the connection under whoever uses it; the user closes it."""
         sock = self._sock

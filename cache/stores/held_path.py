@@ -107,7 +107,7 @@ class HeldPath:
             raise
 
     def _script(self, held: Held, call: Exchange, step: RunScript) -> Any:
-        script, rest = step.script, (len(step.keys), *step.keys, *step.args)
+        script, rest = step.script, (b"%d" % len(step.keys), *step.keys, *step.args)
         if self._known.has(script):
             try:
                 return self._command(held, call, ("EVALSHA", script.sha, *rest))

@@ -61,6 +61,9 @@ class Listener:
         prefixes: of the Redis keys that it is to hear of.
         serving: eight bytes that name the server which the store reads from, empty when not known.
         clock: of the lease.
+
+    Attributes:
+        find: says which server it is, where ``url`` names only those who know.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Listener:
         clock: Clock,
     ) -> None:
         self._url, self._options, self._prefixes = url, options, prefixes
+        self.find: Callable[[], StoreURL] = lambda: url
         self._tier, self._serving, self._clock = weakref.ref(tier), serving, clock
         self._states = StateLog(_log)
         self._closed = False
@@ -168,8 +172,9 @@ class Listener:
             Exception: whatever ended the connection.
         """
         identity = Identity()
-        greeting = Greeting(self._url.db, self._url.username, self._url.secret, "glasscache-local", identity)
-        pool = new_client(self._url, self._options, greeting, decode=False).connection_pool
+        url = self.find()
+        greeting = Greeting(url.db, url.username, url.secret, "glasscache-local", identity)
+        pool = new_client(url, self._options, greeting, decode=False).connection_pool
         connection: Any = pool.make_connection()
         pushes = _Pushes()
         try:

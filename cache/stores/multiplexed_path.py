@@ -91,7 +91,7 @@ class MultiplexedPath:
         return [store_error(reply) if isinstance(reply, Exception) else reply for reply in replies]
 
     async def _script(self, step: RunScript, call: Exchange) -> Any:
-        script, rest = step.script, (len(step.keys), *step.keys, *step.args)
+        script, rest = step.script, (b"%d" % len(step.keys), *step.keys, *step.args)
         if self._known.has(script):
             try:
                 return await self._one(("EVALSHA", script.sha, *rest), call)

@@ -42,16 +42,19 @@ def pack(args: Sequence[Arg]) -> bytes:
         raise redis.DataError(str(error)) from None
 
 
-def pack_in_parts(commands: Iterable[Sequence[Arg]]) -> Packed:
+def pack_in_parts(commands: Sequence[Sequence[Arg]]) -> Packed:
     """One command or several as one request; large values are left where they are.
 
     Raises:
         redis.DataError, UnicodeEncodeError: as ``pack``.
     """
+    if len(commands) == 1 and _is_small(commands[0]):
+        # what most requests are
+        return pack(commands[0])
     small: list[bytes] = []
     parts: list[bytes] = []
     for args in commands:
-        if not any(type(arg) is bytes and len(arg) > LARGE for arg in args):
+        if _is_small(args):
             small.append(pack(args))
             continue
         for piece in _pieces(args):
@@ -62,6 +65,15 @@ def pack_in_parts(commands: Iterable[Sequence[Arg]]) -> Packed:
                 small.append(piece)
     rest = b"".join(small)
     return [*parts, rest] if parts else rest
+
+
+def _is_small(args: Sequence[Arg]) -> bool:
+    """True when no value is to be sent from where it lies."""
+    try:
+        return max(map(len, args), default=0) <= LARGE  # type: ignore[arg-type]
+    except TypeError:
+        # a number has no length
+        return not any(type(arg) is bytes and len(arg) > LARGE for arg in args)
 
 
 def _pieces(args: Sequence[Arg]) -> Iterable[bytes]:

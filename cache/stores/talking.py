@@ -157,10 +157,29 @@ class Talking:
         Raises:
             redis.RedisError: not all replies came.
         """
+        self.begin(call, request)
+        return self.finish(call, count)
+
+    def begin(self, call: Exchange, request: Packed) -> None:
+        """Send commands; ``finish`` reads their replies, and meanwhile others may be sent elsewhere.
+
+        Raises:
+            redis.RedisError: they could not be sent.
+        """
         self.busy = call.sent = True
-        replies: list[Any] = []
         try:
             self._send(call, request)
+        except OSError as error:
+            raise _as_of_redis(error) from None
+
+    def finish(self, call: Exchange, count: int) -> list[Any]:
+        """The replies to what was sent, in order, refusals as exceptions in their places.
+
+        Raises:
+            redis.RedisError: not all replies came.
+        """
+        replies: list[Any] = []
+        try:
             while len(replies) < count:
                 reply = self._reader.gets()
                 if reply is NOT_ENOUGH_DATA:

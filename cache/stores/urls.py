@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from cache.errors import SettingsError
 from cache.stores.credentials import PasswordFile
 
-SCHEMES = ("redis", "rediss", "unix", "embedded")
+CLUSTER, SENTINEL = "+cluster", "+sentinel"
+"""How the schemes end that name several servers."""
+
+SCHEMES = (
+    "redis", "rediss", "unix", "embedded",
+    "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel",
+)  # fmt: skip
 _EXAMPLE = "for example REDIS_URL=redis://redis:6379/0"
 _TLS = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 _QUERY = {
@@ -17,7 +23,18 @@ _QUERY = {
     "rediss": frozenset({"db"}) | _TLS,
     "unix": frozenset({"db"}),
     "embedded": frozenset(),
+    "redis+cluster": frozenset(),
+    "rediss+cluster": _TLS,
+    "redis+sentinel": frozenset(),
+    "rediss+sentinel": _TLS,
 }
+_EXAMPLES = {
+    CLUSTER: "redis+cluster://a:6379,b:6379,c:6379",
+    SENTINEL: "redis+sentinel://a:26379,b:26379/primary/0",
+}
+_PORTS = {CLUSTER: 6379, SENTINEL: 26379}
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.%]+)\]|([^\[\]:@/]+))(?::(\d{1,5}))?\Z")
+_MOST_HOSTS = 64
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")
 
 
@@ -26,9 +43,11 @@ class StoreURL:
     """A URL, taken apart.
 
     Args:
-        scheme: redis, rediss, unix or embedded.
+        scheme: one of ``SCHEMES``.
         path: of the socket, for unix.
         tls: file names for rediss: ``ssl_ca_certs``, ``ssl_certfile``, ``ssl_keyfile``.
+        hosts: those that are asked where the others are, with their ports: some of a cluster, or the sentinels.
+        service: the name that sentinels know the primary by.
         password_file: holds the password in place of ``password``; no part of a URL.
     """
 
@@ -40,7 +59,14 @@ class StoreURL:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     tls: tuple[tuple[str, str], ...] = ()
+    hosts: tuple[tuple[str, int], ...] = ()
+    service: str = ""
     password_file: str = ""
+
+    def of(self, host: str, port: int) -> StoreURL:
+        """The URL of one of several servers, with the same password and TLS."""
+        plain = self.scheme.partition("+")[0]
+        return replace(self, scheme=plain, host=host, port=port, hosts=(), service="")
 
     @property
     def secret(self) -> str | PasswordFile | None:
@@ -63,6 +89,7 @@ def parse(url: str) -> StoreURL:
         >>> parse("redis://cache:6380/2").port
         6380
     """
+    hosts, url = _hosts(url)
     parts, port = _split(url)
     if parts.scheme not in SCHEMES:
         raise SettingsError(f"REDIS_URL: the scheme must be one of {', '.join(SCHEMES)}; {_EXAMPLE}")
@@ -75,6 +102,7 @@ def parse(url: str) -> StoreURL:
         )
     if parts.scheme == "embedded":
         return StoreURL("embedded")
+    service, database = _below(parts) if hosts else ("", parts.path.strip("/"))
     is_unix = parts.scheme == "unix"
     if is_unix and (len(parts.path) < 2 or parts.hostname):
         raise SettingsError(
@@ -85,11 +113,44 @@ def parse(url: str) -> StoreURL:
         host=parts.hostname or "localhost",
         port=port,
         path=unquote(parts.path) if is_unix else "",
-        db=_db(options.get("db", "") if is_unix or "db" in options else parts.path.strip("/")),
+        db=_db(options.get("db", "") if is_unix or "db" in options else database),
         username=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
         tls=tuple((name, value) for name, value in options.items() if name in _TLS),
+        hosts=hosts,
+        service=service,
     )
+
+
+def _hosts(url: str) -> tuple[tuple[tuple[str, int], ...], str]:
+    """The hosts of a URL that names several, and the URL with the first alone; none for any other URL."""
+    found = re.match(rf"([a-z]+(?:{re.escape(CLUSTER)}|{re.escape(SENTINEL)}))://([^/?#]*)(.*)\Z", str(url), re.DOTALL)
+    if found is None:
+        return (), url
+    scheme, place, rest = found.groups()
+    user, at, named = place.rpartition("@")
+    kind = CLUSTER if scheme.endswith(CLUSTER) else SENTINEL
+    matches = [_HOST.match(each) for each in named.split(",")]
+    hosts = [(each[1] or each[2], int(each[3] or _PORTS[kind])) for each in matches if each]
+    if len(hosts) != len(matches) or len(hosts) > _MOST_HOSTS or not all(0 < port < 1 << 16 for _, port in hosts):
+        raise SettingsError(
+            f"REDIS_URL: {scheme}:// takes 1 to {_MOST_HOSTS} hosts; for example REDIS_URL={_EXAMPLES[kind]}"
+        )
+    return tuple(dict.fromkeys(hosts)), f"{scheme}://{user}{at}{named.split(',')[0]}{rest}"
+
+
+def _below(parts: SplitResult) -> tuple[str, str]:
+    """Service and database in the path of a URL that names several hosts."""
+    path = [unquote(part) for part in parts.path.split("/") if part]
+    if parts.scheme.endswith(CLUSTER):
+        if path and path != ["0"]:
+            raise SettingsError(
+                f"REDIS_URL: a cluster has no database but 0; for example REDIS_URL={_EXAMPLES[CLUSTER]}"
+            )
+        return "", ""
+    if not 1 <= len(path) <= 2:
+        raise SettingsError(f"REDIS_URL: the service's name is missing; for example REDIS_URL={_EXAMPLES[SENTINEL]}")
+    return path[0], path[1] if len(path) == 2 else ""
 
 
 def redact(url: str) -> str:

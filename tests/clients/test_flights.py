@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from support.faces import Stage
 
 from cache import AsyncCache, Cache, Policy
+from cache.testing import EmbeddedServer
 
 CALLERS = 64
 
@@ -283,3 +285,45 @@ def test_a_follower_waits_a_bounded_time(kind: str, glasscache_url: str) -> None
             return value, await leader
 
     assert asyncio.run(main()) == ("follower", "leader")
+
+
+async def _meanwhile(server: EmbeddedServer, between: Callable[[Any], Any]) -> tuple[Any, Any]:
+    """A computation under way when the store dies, and what a caller who comes then is answered."""
+    async with AsyncCache.from_url(server.url, read_deadline=1, write_deadline=1) as cache:
+        begun, may_end = asyncio.Event(), asyncio.Event()
+
+        async def compute() -> str:
+            begun.set()
+            await may_end.wait()
+            return "leader"
+
+        leader = asyncio.create_task(cache.get_or_compute("prompt", "k", compute))
+        await begun.wait()
+        server.kill()
+        await between(cache)
+        follower = asyncio.create_task(cache.get_or_compute("prompt", "k", lambda: "follower"))
+        for _ in range(1_000_000):
+            if follower.done() or _followed(cache, "prompt:k"):
+                break
+            await asyncio.sleep(0)
+        may_end.set()
+        return await leader, await follower
+
+
+def _followed(cache: Any, name: str) -> bool:
+    """Whether somebody waits for the flight of a key."""
+    group = cache._engine.flights._groups.get(name)
+    return group is not None and any(flight._callbacks for flight in group.flights.values())
+
+
+def test_who_cannot_look_joins_whoever_computes() -> None:
+    """A caller that the store did not answer shares the flight that is in the air."""
+    with EmbeddedServer() as server:
+        assert asyncio.run(_meanwhile(server, AsyncCache.health)) == ("leader", "leader")
+
+
+def test_who_cannot_look_does_not_join_a_flight_from_before_an_invalidation() -> None:
+    """An invalidation of this process sends the flight away, also when the store did not hear of it."""
+    with EmbeddedServer() as server:
+        answers = asyncio.run(_meanwhile(server, lambda cache: cache.invalidate(category="prompt")))
+        assert answers == ("leader", "follower")

@@ -58,7 +58,10 @@ async def _measure(stage: Stage, proxy: RoundTripProxy) -> Counted:
     await count("invalidate two tags", cache.invalidate(tags=["task:t", "task:u"]))
     await count("invalidate a category", cache.invalidate(category="prompt"))
     await cache.set("prompt", "tagged", 1, tags=["red"])
+    await count("get, hit with a tag that this process wrote it with", cache.get("prompt", "tagged"))
+    await stage.another().set("prompt", "tagged", 2, tags=["red", "blue"])
     await count("get, hit with a tag that only the entry names", cache.get("prompt", "tagged"))
+    await count("get, the same once more", cache.get("prompt", "tagged"))
     return counted
 
 
@@ -77,7 +80,9 @@ EXPECTED = {
     "invalidate a tag": 1,
     "invalidate two tags": 1,
     "invalidate a category": 1,
+    "get, hit with a tag that this process wrote it with": 1,
     "get, hit with a tag that only the entry names": 2,
+    "get, the same once more": 1,
 }
 
 

@@ -54,10 +54,8 @@ async def a_lookup_tells_all(stage: Stage) -> None:
 @scenario
 async def cold_is_never_a_guess(stage: Stage) -> None:
     """A key that was written and is gone reads as unknown; one that never was reads as cold."""
-    import redis
-
     await stage.cache.set("prompt", "gone", 1)
-    with redis.Redis.from_url(stage.url) as server:
+    with stage.server() as server:
         server.delete("prompt:gone")
     assert (await stage.cache.lookup("prompt", "gone")).miss_reason == "unknown"
     assert (await stage.cache.lookup("prompt", "never")).miss_reason == "cold"

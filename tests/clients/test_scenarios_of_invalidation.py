@@ -129,10 +129,8 @@ async def a_computation_that_was_overtaken_is_not_stored(stage: Stage) -> None:
 @scenario
 async def a_fence_that_vanished_refuses(stage: Stage) -> None:
     """Absent means refuse: after FLUSHALL a fenced write of what was computed before is refused."""
-    import redis
-
     seen = await stage.cache.lookup("prompt", "k")
-    with redis.Redis.from_url(stage.url) as server:
+    with stage.server() as server:
         server.flushall()
     assert await stage.cache.set("prompt", "k", 1, fence=seen.fence) is False
     assert await stage.cache.set("prompt", "k", 1) is True
@@ -154,9 +152,7 @@ async def namespaces_do_not_meet(stage: Stage) -> None:
 @scenario
 async def foreign_bytes_are_repaired(stage: Stage) -> None:
     """Foreign bytes under a key are a miss by version, damaged ones by corrupt; the next write repairs."""
-    import redis
-
-    with redis.Redis.from_url(stage.url) as server:
+    with stage.server() as server:
         server.set("prompt:k", "plain text")
         assert (await stage.cache.lookup("prompt", "k")).miss_reason == "version"
         assert await stage.cache.get_or_compute("prompt", "k", lambda: 1) == 1
@@ -165,7 +161,7 @@ async def foreign_bytes_are_repaired(stage: Stage) -> None:
         server.set("prompt:k", bytes(raw))
         assert (await stage.cache.lookup("prompt", "k")).miss_reason == "corrupt"
         assert await stage.cache.get_or_compute("prompt", "k", lambda: 2) == 2
-        server.copy("prompt:k", "prompt:other", replace=True)
+        server.set("prompt:other", server.get("prompt:k"))
     assert (await stage.cache.lookup("prompt", "other")).miss_reason == "collision"
     assert await stage.cache.get("prompt", "k") == 2
 

@@ -24,7 +24,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cache.core.codecs import BYTES, FLOATS, JSON, VECTOR, CodecName, Encoded, decode, encode, shared
+from cache.core.codecs import _STRICT, BYTES, FLOATS, JSON, VECTOR, CodecName, Encoded, decode, encode, shared
 from cache.errors import CacheValueError, ValueTooLargeError
 
 CAP = 1 << 20
@@ -297,3 +297,30 @@ def test_the_sources_hold_no_pickle_and_no_hash_of_the_process() -> None:
     assert len(sources) > 50
     assert not imported & {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
     assert not called & {"hash", "eval", "exec"}
+
+
+ODD = st.sampled_from([(), (1,), None, True, "null", Word.RED, Number.ONE, Text("a"), UUID(int=0), b"", {1}, Point(1)])
+
+
+@given(
+    st.recursive(
+        ODD | st.floats() | st.integers(-(1 << 70), 1 << 70) | st.text(st.characters(), max_size=8),
+        lambda inner: (
+            st.lists(inner, max_size=20)
+            | st.dictionaries(st.text(max_size=3) | st.integers() | st.sampled_from([Word.RED, Text("a")]), inner)
+        ),
+        max_leaves=30,
+    )
+)
+def test_a_look_at_the_types_says_what_reading_it_back_would(value: Any) -> None:
+    """Just what would come back equal and of the same types is encoded, though nothing is read back."""
+    try:
+        kept = repr(orjson.loads(orjson.dumps(value, option=_STRICT))) == repr(value)
+    except (TypeError, ValueError):
+        kept = False
+    try:
+        encode(value, codec=CodecName.JSON, max_bytes=CAP, compress_above=CAP)
+        encoded = True
+    except CacheValueError:
+        encoded = False
+    assert encoded == kept

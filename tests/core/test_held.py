@@ -95,7 +95,7 @@ def test_the_bytes_that_are_counted_are_those_that_are_taken(shape: str) -> None
         "vector": lambda n: (numpy.full(384, n, dtype="<f4"), {}),
         "files": lambda n: ({"n": n}, {"files": (Fingerprint(f"/a/{n}.py", 1 << 40, 1 << 41, n, 1 << 60, 1 << 61),)}),
     }
-    count = 4000
+    count = 1000
     made = []
     for n in range(count):
         value, facts = makers[shape](n)

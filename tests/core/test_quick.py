@@ -14,6 +14,7 @@ from cache.core import quick, reading
 from cache.core.engine import Engine
 from cache.core.entry import Entry, Sealer, tombstone
 from cache.core.fingerprint import Fingerprint
+from cache.core.fresh import absent
 from cache.core.generations import CATEGORY_RECORD, TOKEN
 from cache.core.lookup import MISS
 from cache.core.quick import Hit
@@ -118,6 +119,39 @@ def test_a_plain_hit_is_known_at_a_glance(key: bytes, tags: tuple[str, ...]) -> 
     assert agree(hit, long_way(at, want, reply))
     assert at.view.token("category:tool") == RECORD[:32]
     assert all(at.view.token(scope) == TAG for scope in want.scopes[1:])
+
+
+@pytest.mark.parametrize("tags", [(), ("one", "größe")])
+@pytest.mark.parametrize("block", ["none", "whole", "partial", "written"])
+@pytest.mark.parametrize("begun", [False, True])
+def test_an_absent_key_is_known_at_a_glance(tags: tuple[str, ...], block: str, begun: bool) -> None:
+    """Reason and fence are those of the long way, the first time and when the scopes are known."""
+    at = engine()
+    want = at.want(at.policies["tool"], ("read_file", {"path": "a"}), tags)
+    record = RECORD[:48] + (b"\xff" * 32 if begun else bytes(32))
+    raw = {"none": None, "whole": b"C", "partial": b"P", "written": b"C"}[block]
+    if raw is not None:
+        raw += record[40:48] + (b"\xff" * 64 if block == "written" else bytes(64))
+    reply: list[Any] = [None, record, raw, *[TAG] * (len(want.scopes) - 1)]
+    found = [absent(at, want, reply) for _ in range(2)]
+    assert found == [long_way(at, want, reply)] * 2
+    assert all(
+        at.view.token(scope) == token for scope, token in zip(want.scopes, (RECORD[:32], TAG, TAG), strict=False)
+    )
+
+
+@pytest.mark.parametrize("part", [1, 3])
+@pytest.mark.parametrize("changed", [None, b"", RECORD[:-1], RECORD[:32] + b"another." + RECORD[40:], TAG + b"x"])
+def test_an_absent_key_under_an_unsound_scope_is_not(part: int, changed: bytes | None) -> None:
+    """What must be made before a write, or belongs to another server, is left to the long way; so is what is there."""
+    at = engine()
+    want = at.want(at.policies["tool"], ("read_file", {"path": "a"}))
+    reply: list[Any] = [None, RECORD, None, TAG]
+    assert absent(at, want, reply) is not None
+    reply[part] = changed
+    assert absent(at, want, reply) is None
+    assert absent(at, want, [tombstone(TAG), RECORD, None, TAG]) is None
+    assert absent(at, want, [None, RECORD, None]) is None
 
 
 CHANGES: dict[str, Callable[[Engine, Wanted, list[Any]], None]] = {

@@ -120,10 +120,8 @@ def _worst(figures: list[Mapping[str, Any]], name: str, form: str) -> str:
 
 def _besides(done: list[Mapping[str, Any]]) -> str:
     """What a row tells of itself, of the play that told most; and what did not hold."""
-    words = []
-    for play in done:
-        if play["broken"]:
-            words.append(f"**missed** ({play['form']} {play['path']}): {'; '.join(play['broken'])[:160]}")
+    missed = [(f"{play['form']} {play['path']}", "; ".join(play["broken"])[:160]) for play in done if play["broken"]]
+    words = [f"**missed** ({played}): {what}" for played, what in missed]
     told = max((play["figures"].get("more", {}) for play in done), key=len, default={})
     words += [f"{name}: {_shown(value)}" for name, value in told.items() if name not in _SILENT]
     return "; ".join(words).replace("|", "/").replace("\n", " ")
@@ -152,7 +150,7 @@ def summary(data: Mapping[str, Any]) -> str:
     return (
         f"Last played: {dates[-1] if dates else 'never'}, on {machine}, Python {told.get('python', '?')}, "
         f"{told.get('cores', '?')} cores.\n"
-        f"Rows: {len(rows)}; plays: {len(done)}, {short} of them in the short form: {wrong} wrong values and {errors} errors "
-        f"in {sum(one.get('calls', 0) for one in figures):,} calls.\n"
+        f"Rows: {len(rows)}; plays: {len(done)}, {short} of them in the short form: "
+        f"{wrong} wrong values and {errors} errors in {sum(one.get('calls', 0) for one in figures):,} calls.\n"
         f"Plays that missed a bound: {len(missed)}. Rows not reached: {unreached}."
     )

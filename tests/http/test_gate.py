@@ -17,7 +17,7 @@ import pytest
 import uvicorn
 from support.serving import TOKEN, served
 
-from cache import AsyncCache, Settings
+from cache import MISS, AsyncCache, Settings
 from cache.api import create_app
 from cache.api.access import Access, is_loopback
 from cache.api.admin import REFUSALS_A_MINUTE, Budget
@@ -266,6 +266,53 @@ def test_each_act_of_an_administrator_is_a_line(glasscache_url: str, caplog: pyt
     assert [fields["code"] for fields in told[2:]] == ["token_invalid"] * REFUSALS_A_MINUTE
     text = caplog.text + repr(told)
     assert [word for word in ("canary", TOKEN, "10.9.9.9") if word in text] == []
+
+
+def test_clearing_twice_at_once_under_load_leaves_nothing_old(glasscache_url: str) -> None:
+    """Two administrators, one origin that changes, callers in between: nobody ever gets what was cleared."""
+    truth, refused = [0], []
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        metrics = CacheMetrics()
+        async with AsyncCache.from_url(
+            glasscache_url, recorder=metrics.recorder, read_deadline=2, write_deadline=2
+        ) as cache:
+
+            async def origin() -> int:
+                value = truth[0]
+                await asyncio.sleep(0)
+                return value
+
+            async def overtaken() -> int:
+                value = truth[0]
+                await asyncio.gather(administrator(), administrator())
+                return value
+
+            async def caller() -> None:
+                while truth[0] < 40:
+                    least = truth[0]
+                    assert await cache.get_or_compute("prompt", "k", origin) >= min(cleared, least)
+                    await asyncio.sleep(0)
+
+            async def administrator() -> None:
+                answered = await client.post("/cache/invalidate?pattern=prompt:*", headers=AUTH)
+                assert answered.json()["complete"]
+
+            cleared = 0
+            callers = [asyncio.create_task(caller()) for _ in range(8)]
+            for now in range(1, 41):
+                truth[0] = now
+                await asyncio.gather(administrator(), administrator())
+                cleared = now
+                assert await cache.get_or_compute("prompt", "k", origin) >= now
+            await asyncio.gather(*callers)
+            for n in range(3):
+                await cache.get_or_compute("prompt", f"overtaken {n}", overtaken)
+                assert await cache.get("prompt", f"overtaken {n}") is MISS
+            refused.append(metrics.summary()["categories"]["prompt"]["writes"].get("refused", 0))
+
+    play(glasscache_url, Access(), scenario)
+    assert refused[0] >= 3
 
 
 class Hasty(ProblemProtocol):

@@ -584,7 +584,7 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize("args", COMMANDS, ids=repr)
+@pytest.mark.parametrize("args", COMMANDS)
 def test_requests_are_those_of_redis_asyncio(args):
     """Byte for byte, and refused in the same words."""
 

@@ -47,7 +47,7 @@ def _joined(commands):
     return request if isinstance(request, bytes) else b"".join(request)
 
 
-@pytest.mark.parametrize("args", COMMANDS, ids=repr)
+@pytest.mark.parametrize("args", COMMANDS)
 def test_bytes_and_errors_are_those_of_redis_py(args):
     """Texts, numbers, views, words in the name; what cannot be sent is refused by the same error."""
     assert _outcome(pack, args) == _outcome(_by_redis_py, args)

@@ -8,6 +8,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import redis
+
 from cache import AsyncCache, Cache
 from cache.clock import Clock
 from cache.core.policies import Policy
@@ -73,6 +75,13 @@ class Stage:
         if self.kind == "sync":
             return SyncFace(Cache.from_url(self.url, **given))
         return AsyncCache.from_url(self.url, **given)
+
+    def server(self) -> Any:
+        """A client of redis-py on the same server, or on all of them."""
+        if "+cluster://" in self.url:
+            host, port = self.url.partition("://")[2].split(",")[0].split(":")
+            return redis.RedisCluster(host, int(port))
+        return redis.Redis.from_url(self.url)
 
     @property
     def engine(self) -> Any:

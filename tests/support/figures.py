@@ -42,34 +42,39 @@ def _facts(value: Any) -> Any:
     return value
 
 
-def seconds() -> st.SearchStrategy[float]:
-    """Durations that add up without rounding: whole multiples of 2**-20 s."""
-    return st.integers(0, 1 << 24).map(lambda n: n / (1 << 20))
+# made once: a strategy that is made anew at each draw costs more than the draw
+SECONDS = st.integers(0, 1 << 24).map(lambda n: n / (1 << 20))
+"""Durations that add up without rounding: whole multiples of 2**-20 s."""
+
+_CATEGORIES, _OPERATIONS = st.sampled_from(["context", "tool", "prompt", "nobody's"]), st.sampled_from(Operation)
+_TIERS, _REASONS, _TIMES = st.sampled_from(Tier), st.sampled_from(MissReason), st.integers(1, 50)
+_OUTCOMES, _RESULTS = st.lists(st.sampled_from(Outcome), max_size=3), st.lists(st.sampled_from(WriteResult), max_size=2)
+_SIZES, _FEW = st.integers(0, 1 << 22), st.integers(0, 3)
+_TRIGGERS, _ERRORS = st.none() | st.sampled_from(Trigger), st.none() | st.sampled_from(ErrorType)
+_WAITS, _COMPUTED = st.lists(st.sampled_from(FlightScope), max_size=2), st.lists(SECONDS, max_size=2)
 
 
 @st.composite
 def operations(draw: st.DrawFn) -> tuple[OperationEvent, float]:
     """One operation with all that can happen in one, and its duration."""
-    event = OperationEvent(
-        draw(st.sampled_from(["context", "tool", "prompt", "nobody's"])), draw(st.sampled_from(Operation))
-    )
-    for outcome in draw(st.lists(st.sampled_from(Outcome), max_size=3)):
+    event = OperationEvent(draw(_CATEGORIES), draw(_OPERATIONS))
+    for outcome in draw(_OUTCOMES):
         event.looked(
             outcome,
-            tier=draw(st.sampled_from(Tier)),
-            reason=draw(st.sampled_from(MissReason)),
-            n=draw(st.integers(1, 50)),
-            age_s=draw(seconds()),
-            cost_s=draw(seconds()),
+            tier=draw(_TIERS),
+            reason=draw(_REASONS),
+            n=draw(_TIMES),
+            age_s=draw(SECONDS),
+            cost_s=draw(SECONDS),
         )
-    for result in draw(st.lists(st.sampled_from(WriteResult), max_size=2)):
-        event.wrote(result, size=draw(st.integers(0, 1 << 22)))
-    event.deletes, event.invalidations = draw(st.integers(0, 3)), draw(st.integers(0, 3))
-    event.trigger = draw(st.none() | st.sampled_from(Trigger))
-    event.error = draw(st.none() | st.sampled_from(ErrorType))
-    event.waits = draw(st.lists(st.sampled_from(FlightScope), max_size=2))
-    event.computed = [(second, None) for second in draw(st.lists(seconds(), max_size=2))]
-    return event, draw(seconds())
+    for result in draw(_RESULTS):
+        event.wrote(result, size=draw(_SIZES))
+    event.deletes, event.invalidations = draw(_FEW), draw(_FEW)
+    event.trigger = draw(_TRIGGERS)
+    event.error = draw(_ERRORS)
+    event.waits = draw(_WAITS)
+    event.computed = [(second, None) for second in draw(_COMPUTED)]
+    return event, draw(SECONDS)
 
 
 def ledger_of(done: list[tuple[OperationEvent, float]], since: float = 1.0) -> Ledger:

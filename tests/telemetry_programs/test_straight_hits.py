@@ -82,9 +82,9 @@ def told(spans: list[ReadableSpan]) -> list[dict[str, Any]]:
             assert above.start_time is not None and above.end_time is not None
             assert above.start_time <= span.start_time and span.end_time <= above.end_time
         attributes = dict(span.attributes or {})
-        for name in (schema.TTL, schema.ENTRY_AGE):
+        for name in (schema.TTL, schema.ENTRY_AGE, schema.COMPUTE_DURATION):
             if name in attributes:
-                assert 0 <= float(str(attributes[name])) <= 600
+                assert 0 <= float(str(attributes[name])) <= 1800
                 attributes[name] = "seconds"
         found.append(
             {
@@ -102,6 +102,22 @@ def told(spans: list[ReadableSpan]) -> list[dict[str, Any]]:
 
 def hit(cache: Cache, _: redis.Redis) -> None:
     assert cache.get("tool", KEY) == {"text": "x"}
+
+
+def tagged(cache: Cache, _: redis.Redis) -> None:
+    assert cache.set("tool", KEY, {"text": "y"}, tags=["run:7"])
+    assert cache.get("tool", KEY, tags=["run:7"]) == {"text": "y"}
+    assert cache.get("tool", KEY, tags=["run:8"]) is MISS
+
+
+def asked_for(cache: Cache, _: redis.Redis) -> None:
+    assert cache.get_or_compute("tool", KEY, lambda: 1) == {"text": "x"}
+
+
+def computed(cache: Cache, _: redis.Redis) -> None:
+    assert cache.get_or_compute("tool", ("read", {"path": "c.txt"}), lambda: 1) == 1
+    assert cache.get_or_compute("tool", ("read", {"path": "c.txt"}), lambda: 2, tags=["tool:read"]) == 1
+    assert not cache._engine.flights._groups
 
 
 def absent(cache: Cache, _: redis.Redis) -> None:
@@ -136,7 +152,10 @@ def refused(cache: Cache, client: redis.Redis) -> None:
             client.acl_setuser("default", enabled=True, commands=["+mget"], nopass=True, keys="*", reset_keys=True)
 
 
-@pytest.mark.parametrize("what", [hit, absent, invalidated, foreign, deleted_generations, refused])
+WAYS = [hit, tagged, asked_for, computed, absent, invalidated, foreign, deleted_generations, refused]
+
+
+@pytest.mark.parametrize("what", WAYS)
 def test_spans_and_numbers_are_those_of_the_ordinary_way(
     light: Kept, url: str, client: redis.Redis, what: Callable[[Cache, redis.Redis], None]
 ) -> None:
@@ -160,6 +179,7 @@ def test_a_hit_takes_no_step(light: Kept, url: str, monkeypatch: pytest.MonkeyPa
     with opened(light, url) as cache:
         monkeypatch.setattr(cache, "_run", None)
         hit(cache, None)  # type: ignore[arg-type]
+        asked_for(cache, None)  # type: ignore[arg-type]
 
 
 def test_a_lost_connection_is_told_and_asked_again(light: Kept, url: str) -> None:

@@ -73,6 +73,8 @@ def test_an_interrupted_demo_ends_its_worker_without_a_traceback(tmp_path: Path)
     with subprocess.Popen(
         [sys.executable, "-m", "cache", "demo", str(tmp_path)],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        # where the tests run in a shell's background, what they start would never hear of it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as demo:  # fmt: skip
         assert demo.stdout is not None
         seen = [next(demo.stdout) for _ in range(3)]

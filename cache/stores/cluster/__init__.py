@@ -1,0 +1,1 @@
+"""Redis and Valkey in cluster mode: which server has what, and one operation over several of them."""

@@ -1,0 +1,1 @@
+"""One primary that sentinels name, and another one after a failover."""

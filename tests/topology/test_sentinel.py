@@ -1,0 +1,114 @@
+"""One primary behind sentinels: found, followed over a failover, and a demoted one is left alone."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from support.callers import Callers, seconds_until_all_hit
+from support.cluster import until
+from support.local import LOCAL
+from support.sentinels import Guarded
+
+from cache import MISS, AsyncCache, Cache
+from cache.core.local import LEASE_S
+
+PATIENCE = {"read_deadline": 0.25, "write_deadline": 0.25}
+
+
+@pytest.fixture
+def guarded() -> Iterator[Guarded]:
+    """A primary with its replicas and sentinels: sooner made anew than well again, for they look about every 10 s."""
+    with Guarded() as made:
+        yield made
+
+
+@pytest.mark.parametrize(("kind", "harm"), [(Cache, "freeze"), (AsyncCache, "kill")], ids=["sync", "async"])
+def test_a_failover_is_followed(kind: Any, harm: str, guarded: Guarded) -> None:
+    """No error, no wrong value, nothing beyond the deadlines, and all is well soon after the sentinels agree."""
+    with Callers(kind.from_url(guarded.url, **PATIENCE)) as callers:
+        seconds_until_all_hit(callers)
+        former = guarded.primary()
+        began = time.perf_counter()
+        getattr(former, harm)()
+        guarded.until_another(former)
+        alone = time.perf_counter() - began
+        behind = seconds_until_all_hit(callers)
+        calls = callers.calls
+
+    figures = f"{calls.count} calls, slowest {calls.slow_s:.3f} s, loop late {calls.lag_s:.3f} s"
+    print(f"{harm}: sentinels {alone:.2f} s, cache {behind:.2f} s later, {figures}")
+    assert (calls.errors, calls.wrong) == ([], [])
+    assert behind < 2.0
+    assert calls.slow_s < 3 * 0.25
+
+
+def test_a_demoted_primary_that_comes_back_is_not_written_to(guarded: Guarded) -> None:
+    """It was frozen with an idle cache's connection open, and does not know yet that there is another one."""
+    with Cache.from_url(guarded.url, **PATIENCE) as idle, Cache.from_url(guarded.url, **PATIENCE) as busy:
+        assert idle.set("prompt", "k", "old", tags=["t"])
+        assert busy.get("prompt", "k", tags=["t"]) == "old"
+        former = guarded.primary()
+        before = _scripts_run(guarded, former)
+        former.freeze()
+        guarded.until_another(former)
+        until(lambda: busy.set("prompt", "other", 1), "the cache is back")
+        busy.invalidate(tags=["t"])
+        former.thaw()
+        # the sentinels have not told it yet, or they just have: either way nobody talks to it any more
+        assert idle.get("prompt", "k", tags=["t"]) is MISS
+        assert idle.set("prompt", "k", "new", tags=["t"]) is True
+        assert busy.get("prompt", "k", tags=["t"]) == "new"
+        assert _scripts_run(guarded, former) == before, "a write went to it"
+
+
+def _scripts_run(guarded: Guarded, server: Any) -> int:
+    """How many a server has run: each write of the layer is one."""
+    stats = guarded.ask(server, "INFO", "commandstats").decode()
+    return sum(int(calls) for calls in re.findall(r"cmdstat_eval(?:sha)?:calls=(\d+)", stats))
+
+
+def test_a_connection_to_a_replica_is_given_up(guarded: Guarded) -> None:
+    """READONLY says that the primary is another one: the next call finds it."""
+    with Cache.from_url(guarded.url, **PATIENCE) as cache:
+        assert cache.set("prompt", "k", 1)
+        former = guarded.primary()
+        guarded.ask(guarded.sentinels[0], "SENTINEL", "FAILOVER", "glass")
+        guarded.until_another(former)
+        until(lambda: cache.set("prompt", "k", 2) and cache.get("prompt", "k") == 2, "the cache writes again", 3)
+
+
+def test_no_sentinel_is_there() -> None:
+    """Callers get their own values, and soon without asking."""
+    with Cache.from_url("redis+sentinel://127.0.0.1:1,127.0.0.1:2/glass") as cache:
+        for _ in range(5):
+            assert cache.get_or_compute("prompt", "k", lambda: 1) == 1
+        assert cache.health()["connected"] is False
+
+
+def test_sentinels_that_are_gone_take_nothing_along(guarded: Guarded) -> None:
+    """A primary that was found is used as long as it answers."""
+    with Cache.from_url(guarded.url, **PATIENCE) as cache:
+        assert cache.set("prompt", "k", 1)
+        for sentinel in guarded.sentinels:
+            sentinel.freeze()
+        give_up = time.monotonic() + 2.5
+        while time.monotonic() < give_up:
+            assert cache.get("prompt", "k") == 1
+        for sentinel in guarded.sentinels:
+            sentinel.thaw()
+
+
+def test_the_local_tier_follows_the_primary(guarded: Guarded) -> None:
+    """What is kept in the process is told of changes by the primary that there is."""
+    with Cache.from_url(guarded.url, **(LOCAL | PATIENCE)) as cache, Cache.from_url(guarded.url, **PATIENCE) as other:
+        assert cache.set("prompt", "k", 1)
+        until(lambda: cache.get("prompt", "k") == 1 and cache.health()["local_tier"] == "on", "the tier listens")
+        former = guarded.primary()
+        former.kill()
+        guarded.until_another(former)
+        until(lambda: other.set("prompt", "k", 2), "the other one is back")
+        until(lambda: cache.get("prompt", "k") == 2, "it has heard", LEASE_S + 2)
