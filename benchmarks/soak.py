@@ -105,10 +105,9 @@ class Load:
                 while not self._over.is_set():
                     await asyncio.sleep(0.004)
                     began = time.perf_counter()
-                    call = cache.get_or_compute("tool", ("t", {"n": random.randrange(KEYS)}), compute)
                     try:
                         async with asyncio.timeout(0 if random.random() < 0.02 else None):
-                            await call
+                            await cache.get_or_compute("tool", ("t", {"n": random.randrange(KEYS)}), compute)
                     except TimeoutError:
                         continue
                     except Exception:
