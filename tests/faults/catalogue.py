@@ -32,3 +32,16 @@ def row(number: str) -> Row:
         KeyError: there is none.
     """
     return {row.number: row for row in rows()}[number]
+
+
+EVERY_WAY = ("1",)
+"""Rows that are played in all forms of caller in CI too."""
+
+
+def in_turn() -> list[tuple[Row, str, str]]:
+    """Every row in one of its variants: neighbours take different ones."""
+    found: list[tuple[Row, str, str]] = []
+    for at, row in enumerate(rows()):
+        variants = row.variants if row.number in EVERY_WAY else (row.variants[at % len(row.variants)],)
+        found += [(row, *variant) for variant in variants]
+    return found
