@@ -1,7 +1,7 @@
 """``python -m faults``: plays the catalogue and writes ``docs/reliability.md``.
 
-``--only 1,2,C1`` plays some rows; ``--short`` plays for as short a time as CI, ``--one`` in one form of caller each as CI
-does, and both keep their figures all the same; ``--page`` makes the page from the data alone.
+``--only 1,2,C1`` plays some rows; ``--short`` plays for as short a time as CI, ``--one`` in one form of caller each as
+CI does, and both keep their figures all the same; ``--page`` makes the page from the data alone.
 """
 
 from __future__ import annotations

@@ -8,11 +8,10 @@ from faults import catalogue
 from faults.registry import Row
 from faults.running import played
 
+PLAYS = [pytest.param(*each, id=f"{each[0].number}-{each[1]}-{each[2]}") for each in catalogue.in_turn()]
 
-@pytest.mark.parametrize(
-    ("row", "form", "path"),
-    [pytest.param(*each, id=f"{each[0].number}-{each[1]}-{each[2]}") for each in catalogue.in_turn()],
-)
+
+@pytest.mark.parametrize(("row", "form", "path"), PLAYS)
 def test_a_fault_harms_nobody(row: Row, form: str, path: str) -> None:
     """No wrong value, no error, nothing slower than it may be, back in time, nothing leaked."""
     told = played(row, form, path, short=True)
