@@ -172,7 +172,9 @@ CHANGE = Lua(
 local changed = 0
 for i = 1, #KEYS do
   if redis.call('EXISTS', KEYS[i]) == 1 then
-    redis.call('SETRANGE', KEYS[i], ARGV[2 * i - 1], ARGV[2 * i])
+    local told = redis.pcall('SETRANGE', KEYS[i], ARGV[2 * i - 1], ARGV[2 * i])
+    -- a full server has no memory for it, but may forget
+    if type(told) == 'table' then redis.call('DEL', KEYS[i]) end
     changed = changed + 1
   end
 end
