@@ -25,6 +25,8 @@ from benchmarks.place import ROOT
 from benchmarks.report import Row, row, single, void
 
 BURST, PAUSE_S = 20, 0.01
+RUN, REST_S = 500, 0.2
+"""Calls one after the other, with a rest in which the exporter empties its queue."""
 
 TITLES = {"hit": "local hit", "cached": "@cached function, local hit"}
 
@@ -40,24 +42,28 @@ def local(bench: Bench) -> Iterator[Row]:
         (hand,) = bench.crew([(LOCAL.name, state, {})])
         for name, title in TITLES.items():
             try:
-                yield _hits(bench, hand, name, decode)
+                yield from _hits(bench, hand, name, decode)
             except WorkerError as error:
                 yield void(f"local/{name}/{state}", f"{title}, {state}", str(error))
     yield _system_calls(bench)
 
 
-def _hits(bench: Bench, hand: Hand, name: str, decode: Estimate) -> Row:
+def _hits(bench: Bench, hand: Hand, name: str, decode: Estimate) -> Iterator[Row]:
     hand.ask("open", job=name, name="json200", url=bench.server.url)
-    hand.account()
-    took = estimate(hand.ask("bursts", count=bench.rounds(500, 100), size=BURST, pause_s=PAUSE_S)["took"])
-    account = hand.account()
-    own, calls = account["spans"].get("glasscache", 0), account["calls"]
-    reason = f"{account['dropped']} spans or events were dropped" if account["dropped"] else ""
-    if hand.state == "sampled" and own != calls:
-        reason = reason or f"{calls} calls, but {own} spans"
-    beside = Estimate(took.value - decode.value, took.low - decode.value, took.high - decode.value, took.rounds)
-    title = f"{TITLES[name]}, {hand.state}, beside one decode"
-    return row(f"local/{name}/{hand.state}", title, beside, "µs", void=reason, whole_us=took.value)
+    for how, count, size, pause_s in (
+        ("", bench.rounds(500, 100), BURST, PAUSE_S),
+        ("/run", bench.rounds(30, 8), RUN, REST_S),
+    ):
+        hand.account()
+        took = estimate(hand.ask("bursts", count=count, size=size, pause_s=pause_s)["took"])
+        account = hand.account()
+        own, calls = account["spans"].get("glasscache", 0), account["calls"]
+        reason = f"{account['dropped']} spans or events were dropped" if account["dropped"] else ""
+        if hand.state == "sampled" and own != calls:
+            reason = reason or f"{calls} calls, but {own} spans"
+        beside = Estimate(took.value - decode.value, took.low - decode.value, took.high - decode.value, took.rounds)
+        title = f"{TITLES[name]}{', one after the other' if how else ''}, {hand.state}, beside one decode"
+        yield row(f"local/{name}{how}/{hand.state}", title, beside, "µs", void=reason, whole_us=took.value)
 
 
 def _system_calls(bench: Bench) -> Row:

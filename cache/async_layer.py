@@ -14,6 +14,8 @@ from cache.core.explaining import Explanation
 from cache.core.generations import Fence
 from cache.core.lookup import MISS, Lookup
 from cache.core.policies import TTL
+from cache.core.sent import NOT_NOW, Sent
+from cache.core.straight import AsyncStraightHits
 from cache.core.writing import Terms
 from cache.decorator import Asked, KeyOf, TagsOf, is_async, key_maker, tags_maker
 from cache.errors import CacheKeyError
@@ -48,6 +50,9 @@ class AsyncCache(Opened):
     def __init__(self, parts: AsyncParts) -> None:
         super().__init__(parts)
         self._run = parts.runner.run
+        engine, store = parts.engine, parts.runner.store
+        self._straight = AsyncStraightHits(engine, self._near, store, Op.GET)
+        self._straight_or_compute = AsyncStraightHits(engine, self._near_or_compute, store, Op.GET_OR_COMPUTE)
 
     async def get(self, category: str, key: Any, *, tags: Sequence[str] = ()) -> Any:
         """The value under a key.
@@ -64,8 +69,11 @@ class AsyncCache(Opened):
             UnknownCategoryError: nobody registered the category.
             CacheKeyError: the key or a tag cannot be encoded.
         """
-        if self._near.any and tags == () and (value := self._near.find(category, key)) is not MISS:
-            return value
+        found = await self._straight.find_soon(category, key, tags)
+        if type(found) is Sent:
+            return await self._run(lookups.get(self._engine, category, key, sent=found))
+        if found is not NOT_NOW:
+            return found
         return await self._run(lookups.get(self._engine, category, key, tags=tags))
 
     async def lookup(self, category: str, key: Any, *, tags: Sequence[str] = ()) -> Lookup:
@@ -156,13 +164,11 @@ class AsyncCache(Opened):
             Exception: whatever ``compute`` raised, unchanged; followers get the leader's.
             TTLError, UnknownCategoryError, CacheKeyError: bad arguments.
         """
-        if (
-            self._near.any
-            and ttl is None
-            and tags == ()
-            and (value := self._near_or_compute.find(category, key)) is not MISS
-        ):
-            return value  # type: ignore[no-any-return]
+        found = await self._straight_or_compute.find_soon(category, key, tags) if ttl is None else NOT_NOW
+        if type(found) is Sent:
+            return await self._run(computing.go_on(self._engine, category, compute, found))
+        if found is not NOT_NOW:
+            return found  # type: ignore[no-any-return]
         return await self._run(computing.get_or_compute(self._engine, category, key, compute, ttl=ttl, tags=tags))
 
     async def get_or_compute_many(

@@ -15,7 +15,8 @@ from cache.core.explaining import Explanation
 from cache.core.generations import Fence
 from cache.core.lookup import MISS, Lookup
 from cache.core.policies import TTL
-from cache.core.straight import NOT_NOW, Sent, StraightHits
+from cache.core.sent import NOT_NOW, Sent
+from cache.core.straight import StraightHits
 from cache.core.writing import Terms
 from cache.decorator import Asked, KeyOf, TagsOf, is_async, key_maker, tags_maker
 from cache.errors import CacheKeyError

@@ -58,7 +58,8 @@ class Opened:
         """A cache on the store at ``url``; ``settings`` are those of ``Settings``, ``recorder`` and ``clock``.
 
         Args:
-            url: ``redis://``, ``rediss://``, ``unix://`` or ``embedded://``.
+            url: ``redis://``, ``rediss://``, ``unix://``, ``embedded://``, or one that names several servers:
+                ``redis+cluster://a,b``, ``redis+sentinel://a,b/service``.
 
         Raises:
             SettingsError: the URL or a setting is wrong.

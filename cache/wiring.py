@@ -11,7 +11,7 @@ from typing import TypeVar
 from pydantic import SecretStr
 
 from cache.clock import Clock, SystemClock
-from cache.core import nearby
+from cache.core import keys, nearby
 from cache.core.engine import Engine
 from cache.core.entry import Sealer
 from cache.core.flights import Flights
@@ -97,10 +97,10 @@ def build(
     store: Store | None = None,
 ) -> Parts:
     """Parts of a blocking cache; ``store`` replaces the one that the settings name."""
-    clock, recorder = clock or SystemClock(), recorder or get_metrics().recorder
+    clock, recorder, policies = clock or SystemClock(), recorder or get_metrics().recorder, tuple(policies)
     url, server = _server(settings) if store is None else ("", None)
     store = store or open_store(
-        url, _options(settings), on_breaker=_watch(recorder), clock=clock, on_dropped=recorder.ledger.drop
+        url, _options(settings, policies), on_breaker=_watch(recorder), clock=clock, on_dropped=recorder.ledger.drop
     )
     engine = _engine(settings, policies, recorder, clock, store)
     listener = _listener(settings, engine, store, url)
@@ -116,10 +116,10 @@ def build_async(
     store: AsyncStore | None = None,
 ) -> AsyncParts:
     """Parts of an async cache."""
-    clock, recorder = clock or SystemClock(), recorder or get_metrics().recorder
+    clock, recorder, policies = clock or SystemClock(), recorder or get_metrics().recorder, tuple(policies)
     url, server = _server(settings) if store is None else ("", None)
     store = store or open_async_store(
-        url, _options(settings), on_breaker=_watch(recorder), clock=clock, on_dropped=recorder.ledger.drop
+        url, _options(settings, policies), on_breaker=_watch(recorder), clock=clock, on_dropped=recorder.ledger.drop
     )
     engine = _engine(settings, policies, recorder, clock, store)
     listener = _listener(settings, engine, store, url)
@@ -141,7 +141,7 @@ def async_twin(parts: Parts) -> AsyncParts:
     engine, url = parts.engine, parts.server.url if parts.server is not None else _url(parts.settings)
     store = open_async_store(
         url,
-        _options(parts.settings),
+        _options(parts.settings, engine.policies.values()),
         on_breaker=_watch(engine.recorder),
         clock=engine.clock,
         on_dropped=engine.recorder.ledger.drop,
@@ -239,8 +239,10 @@ def _server(settings: Settings) -> tuple[str, EmbeddedServer | None]:
     return server.url, server
 
 
-def _options(settings: Settings) -> StoreOptions:
+def _options(settings: Settings, policies: Iterable[Policy] = ()) -> StoreOptions:
+    within = keys.within(settings.namespace)
     return StoreOptions(
+        replica_prefixes=tuple(f"{within}{policy.prefix}:" for policy in policies if policy.read_replicas),
         max_connections=settings.max_connections,
         fast_path=settings.fast_path,
         password_file=settings.password_file,

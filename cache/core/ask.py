@@ -13,9 +13,9 @@ from cache.core.lookup import MISS, Computed
 from cache.core.policies import Policy
 from cache.core.quick import Hit, glance
 from cache.core.reading import is_far, look, look_on, look_quickly
+from cache.core.sent import Sent
 from cache.core.shelves import Wanted
 from cache.core.steps import Call, Compute
-from cache.core.straight import Sent
 from cache.core.together import PATIENCE
 from cache.core.verdicts import Found, decode
 from cache.errors import StoreError

@@ -19,9 +19,9 @@ from cache.core.lookup import MISS
 from cache.core.policies import Policy
 from cache.core.quick import count
 from cache.core.results import copy_of, draft_of, encode_result
+from cache.core.sent import Sent
 from cache.core.shelves import Wanted
 from cache.core.steps import Background, Compute, Wait
-from cache.core.straight import Sent
 from cache.core.ttl import seconds as ttl_seconds
 from cache.core.writing import store
 from telemetry.vocabulary import FlightScope, Outcome, WriteResult

@@ -9,8 +9,8 @@ from cache.core.engine import Engine, Operation
 from cache.core.lookup import MISS, Lookup
 from cache.core.quick import count, glance
 from cache.core.reading import is_far, look, look_on, look_over, look_quickly
+from cache.core.sent import Sent
 from cache.core.steps import Call
-from cache.core.straight import Sent
 from cache.core.verdicts import Found
 from cache.errors import StoreError
 from telemetry.events import OperationEvent

@@ -53,6 +53,8 @@ class Policy:
         codec: how values are written; AUTO chooses by type.
         compress_above: encodings larger than this many bytes are compressed by zstd.
         tier: LOCAL keeps them in the process too, in front of Redis.
+        read_replicas: in a cluster a replica may answer with an entry: one that was replaced or deleted a moment ago
+            may still be served then, one whose tag or category was invalidated never is.
         suffix: makes the part of the Redis key after the prefix.
         tags: the tags that follow from a key by itself (``task:{id}``).
     """
@@ -74,6 +76,7 @@ class Policy:
     codec: CodecName = CodecName.AUTO
     compress_above: int = 4096
     tier: Tier = Tier.REDIS
+    read_replicas: bool = False
     suffix: Callable[[Any], str] = keys.digest_suffix
     tags: Callable[[Any], tuple[str, ...]] = no_tags
 

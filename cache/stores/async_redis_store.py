@@ -11,11 +11,15 @@ from typing import Any
 import redis
 import redis.asyncio as aredis
 
+from cache.clock import Clock
 from cache.core.breaker import Breaker
 from cache.core.steps import StoreStep
+from cache.errors import StoreError
 from cache.stores.async_connection import new_client
 from cache.stores.async_path import AsyncPath
 from cache.stores.async_plain_path import AsyncPlainPath
+from cache.stores.async_straight import AsyncStraight
+from cache.stores.exchange import Exchange
 from cache.stores.forking import in_forked_child
 from cache.stores.greeting import Greeting, Identity, KnownScripts
 from cache.stores.guard import Guard, others_are_suspect
@@ -67,10 +71,16 @@ class AsyncRedisStore:
             connections: there it says, as on the plain path, how many calls may be under way or wait,
             33 for each.
         breaker: guards it.
+        clock: of the time that a call may take which is asked straight away.
         spans: of the commands of the fast path.
+
+    Attributes:
+        straight: asks without a step; None on the plain path.
     """
 
-    def __init__(self, url: StoreURL, options: StoreOptions, *, breaker: Breaker, spans: CommandSpans) -> None:
+    def __init__(
+        self, url: StoreURL, options: StoreOptions, *, breaker: Breaker, clock: Clock, spans: CommandSpans
+    ) -> None:
         self._url, self._options, self._breaker, self._spans = url, options, breaker, spans
         self._guard = Guard(breaker, options.ceiling_s)
         self._identity = Identity()
@@ -79,6 +89,11 @@ class AsyncRedisStore:
         self._lock = threading.Lock()
         self._homes: dict[asyncio.AbstractEventLoop, _Home] = {}
         self._inherited: list[dict[asyncio.AbstractEventLoop, _Home]] = []
+        self.straight = (
+            AsyncStraight(self._lanes_path, self._guard, spans, clock, self._look_elsewhere)
+            if options.fast_path
+            else None
+        )
         in_forked_child(self._begin_anew)
 
     def _begin_anew(self) -> None:
@@ -137,16 +152,25 @@ class AsyncRedisStore:
             reply = await path.carry_out(step, call)
         except Exception as error:
             trouble = self._guard.failed(call, error)
-            demoted = trouble.kind is ErrorType.READONLY and self._url.scheme != "unix"
-            if demoted or others_are_suspect(call, trouble):
-                # a demoted primary's name is resolved again, and what else is idle may be as dead
-                await path.let_go()
+            await self._look_elsewhere(call, trouble)
             raise trouble from None
         except BaseException:
             self._guard.abandoned(call)
             raise
         self._guard.answered(call)
         return reply
+
+    async def _look_elsewhere(self, call: Exchange, trouble: StoreError) -> None:
+        """Let connections go: a demoted primary's, whose name is resolved again, and those that may be as dead."""
+        home = self._homes.get(asyncio.get_running_loop())
+        demoted = trouble.kind is ErrorType.READONLY and self._url.scheme != "unix"
+        if home is not None and (demoted or others_are_suspect(call, trouble)):
+            await home.path.let_go()
+
+    def _lanes_path(self) -> MultiplexedPath | None:
+        """The way over this event loop's lanes; None before its first call."""
+        home = self._homes.get(asyncio.get_running_loop())
+        return home.path if home is not None and isinstance(home.path, MultiplexedPath) else None
 
     async def aclose(self, seconds: float = 1.0) -> None:
         """Wait at most ``seconds`` for this event loop's calls, then close its connections.

@@ -75,7 +75,7 @@ def open_async_store(
 
     def one(server: StoreURL) -> AsyncRedisStore:
         breaker = breakers.another()
-        return AsyncRedisStore(server, options, breaker=breaker, spans=_spans(server, on_dropped))
+        return AsyncRedisStore(server, options, breaker=breaker, clock=clock, spans=_spans(server, on_dropped))
 
     if where.scheme.endswith(SENTINEL):
         return AsyncSentinelStore(Sentinels(where, options, clock, on_dropped), options, one)

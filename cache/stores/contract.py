@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from cache.core.sent import AsyncLine, Line
 from cache.core.steps import StoreStep
-from cache.core.straight import Line
 from telemetry.vocabulary import BreakerState
 
 
@@ -44,6 +44,9 @@ class Store(Protocol):
 
 class AsyncStore(Protocol):
     """The same without blocking: every step is awaited."""
+
+    @property
+    def straight(self) -> AsyncLine | None: ...
 
     async def execute(self, step: StoreStep) -> Any: ...
 

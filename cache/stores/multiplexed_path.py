@@ -29,7 +29,7 @@ class MultiplexedPath:
     """
 
     def __init__(self, lanes: Lanes, known: KnownScripts, spans: CommandSpans) -> None:
-        self._lanes, self._known, self._spans = lanes, known, spans
+        self.lanes, self._known, self._spans = lanes, known, spans
         self._packer = Packer()
 
     async def carry_out(self, step: StoreStep, call: Exchange) -> Any:
@@ -41,7 +41,7 @@ class MultiplexedPath:
         try:
             return await self._send(step, call)
         except Exception as error:
-            if not (may_repeat(call, error, step.idempotent) or _never_went(call)):
+            if not (may_repeat(call, error, step.idempotent) or never_went(call)):
                 if call.bystander and call.left() <= 0:
                     raise TimeoutError("the deadline has passed") from None
                 raise
@@ -60,11 +60,11 @@ class MultiplexedPath:
         if span is None:
             # this is the way of nearly every call: as _exchange, without a coroutine more
             data = self._packer.pack(args)
-            lane = self._lanes.ready(data, call)
+            lane = self.lanes.ready(data, call)
             if lane is not None:
                 reply = await lane.submit(call, data, None)
                 if isinstance(reply, Exception):
-                    await self._note(reply)
+                    await self.note(reply)
                     raise reply
                 return reply
             return await self._exchange(data, None, call)
@@ -107,31 +107,31 @@ class MultiplexedPath:
         Raises:
             Exception: the reply is an error, or there is none.
         """
-        lane = self._lanes.ready(data, call) or await self._lanes.connected(call)
+        lane = self.lanes.ready(data, call) or await self.lanes.connected(call)
         reply = await lane.submit(call, data, count)
         if isinstance(reply, Exception):
-            await self._note(reply)
+            await self.note(reply)
             raise reply
         return reply
 
-    async def _note(self, error: Exception) -> None:
+    async def note(self, error: Exception) -> None:
         """Count it among redis-py's own errors. Source: redis-py 8.1, ``Redis.execute_command``."""
-        host, port = self._lanes.address
+        host, port = self.lanes.address
         await record_error_count(host, port, host, port, error, 0, False)
 
     async def let_go(self) -> None:
         """Use new connections from now on."""
-        self._lanes.retire()
+        self.lanes.retire()
 
     async def drain(self) -> None:
         """Wait for the calls under way."""
-        await self._lanes.drain()
+        await self.lanes.drain()
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._lanes.close()
+        await self.lanes.close()
 
 
-def _never_went(call: Exchange) -> bool:
+def never_went(call: Exchange) -> bool:
     """It was still waiting to be sent when its connection ended by another's trouble: then even a write may go."""
     return call.bystander and not call.sent and call.left() > 0

@@ -13,7 +13,7 @@ import hiredis
 
 from cache.clock import Clock, Deadline
 from cache.core.breaker import Permit
-from cache.core.straight import NOT_NOW, Failed
+from cache.core.sent import NOT_NOW, Failed
 from cache.errors import StoreError
 from cache.stores.exchange import Exchange
 from cache.stores.guard import SLOW, Guard, may_repeat

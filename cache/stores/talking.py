@@ -16,7 +16,7 @@ import hiredis
 import redis
 from redis._parsers.hiredis import NOT_ENOUGH_DATA
 
-from cache.core.straight import NOT_NOW
+from cache.core.sent import NOT_NOW
 from cache.stores.exchange import Exchange
 from cache.stores.packing import Packed
 from cache.stores.sizes import ANNOUNCING, LONGEST_HEADER, MAX_ELEMENTS, check_announced

@@ -110,6 +110,8 @@ class AsyncFailingStore(_Faults):
         store: does the work when nothing is to fail.
     """
 
+    straight = None
+
     def __init__(self, store: AsyncStore) -> None:
         super().__init__()
         self.inner = store

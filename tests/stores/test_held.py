@@ -18,8 +18,8 @@ import redis
 
 from cache.clock import Deadline, SystemClock
 from cache.core.breaker import Breaker, BreakerOptions
+from cache.core.sent import NOT_NOW, Failed
 from cache.core.steps import Batch, Call
-from cache.core.straight import NOT_NOW, Failed
 from cache.errors import StoreError
 from cache.stores.connect import StoreOptions, _spans, open_store
 from cache.stores.exchange import CURRENT

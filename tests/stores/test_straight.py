@@ -9,8 +9,8 @@ import pytest
 import redis
 
 from cache.clock import Deadline, SystemClock
+from cache.core.sent import NOT_NOW, Failed
 from cache.core.steps import Call
-from cache.core.straight import NOT_NOW, Failed
 from cache.errors import StoreError
 from cache.stores.connect import StoreOptions, open_store
 from telemetry.vocabulary import BreakerState, ErrorType

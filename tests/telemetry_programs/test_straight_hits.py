@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,7 +17,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
-from cache import MISS, Cache
+from cache import MISS, AsyncCache, Cache
 from cache.testing import RoundTripProxy
 from telemetry import redis as instrumentation
 from telemetry import schema, tally
@@ -172,6 +174,98 @@ def test_spans_and_numbers_are_those_of_the_ordinary_way(
             found.append((told(light.spans()), counted))
     assert found[0] == found[1]
     assert len(found[0][0]) >= 2
+
+
+@pytest.mark.parametrize("what", [hit, tagged, asked_for, computed, absent, invalidated, refused])
+def test_the_twin_that_awaits_says_the_same(
+    light: Kept, url: str, client: redis.Redis, what: Callable[[Any, redis.Redis], None]
+) -> None:
+    """The same script, each call awaited, by the way that asks straight away and by the plain one."""
+    found = []
+    for fast_path in (True, False):
+        with suppress_instrumentation():
+            client.flushall()
+        with asyncio.Runner() as runner:
+            cache = AsyncCache.from_url(
+                url,
+                recorder=Recorder(tracer_provider=light.tracer_provider, meter_provider=NoOpMeterProvider()),
+                fast_path=fast_path,
+                read_deadline=PATIENT_S,
+                write_deadline=PATIENT_S,
+            )
+            face = Awaited(cache, runner)
+            assert face.set("tool", KEY, {"text": "x"}, ttl=600)
+            assert face.get("tool", KEY) == {"text": "x"}
+            light.clear()
+            before = cache._engine.recorder.ledger.figures()
+            what(face, client)
+            after = cache._engine.recorder.ledger.figures()
+            counted = after.requests - before.requests, dict(after.errors), dict(after.invalidations), after.dropped
+            found.append((told(light.spans()), counted))
+            runner.run(cache.aclose())
+    assert found[0] == found[1]
+    assert len(found[0][0]) >= 2
+
+
+class Awaited:
+    """The awaiting cache behind the face of the blocking one."""
+
+    def __init__(self, cache: AsyncCache, runner: asyncio.Runner) -> None:
+        self._cache, self._runner, self._engine = cache, runner, cache._engine
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._cache, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            async def awaited() -> Any:
+                return await method(*args, **kwargs)
+
+            return self._runner.run(awaited())
+
+        return call
+
+
+def test_a_hit_that_is_awaited_takes_no_step_either(light: Kept, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(light, url), asyncio.Runner() as runner:
+        cache = AsyncCache.from_url(url, recorder=Recorder(tracer_provider=light.tracer_provider))
+        face: Any = Awaited(cache, runner)
+        assert face.get("tool", KEY) == {"text": "x"}
+        monkeypatch.setattr(cache, "_run", None)
+        hit(face, None)  # type: ignore[arg-type]
+        asked_for(face, None)  # type: ignore[arg-type]
+        runner.run(cache.aclose())
+
+
+def test_a_task_that_is_cancelled_while_it_waits_is_recorded(light: Kept, url: str) -> None:
+    """Its operation ends without an outcome, its command was cancelled, and nothing is left of the flight."""
+    with RoundTripProxy(url) as proxy, asyncio.Runner() as runner:
+        cache = AsyncCache.from_url(
+            proxy.url, recorder=Recorder(tracer_provider=light.tracer_provider), read_deadline=PATIENT_S
+        )
+        face: Any = Awaited(cache, runner)
+        face.get("tool", KEY)
+        light.clear()
+        proxy.hold()
+
+        async def cancelled() -> None:
+            waiting = asyncio.create_task(cache.get_or_compute("tool", KEY, lambda: 1))
+            before = len(proxy.tally.commands)
+            give_up = time.monotonic() + 10
+            while len(proxy.tally.commands) == before:
+                assert time.monotonic() < give_up
+                await asyncio.sleep(0.001)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+
+        runner.run(cancelled())
+        proxy.heal()
+        command, operation = light.spans()
+        assert (command.name, operation.name) == ("MGET", "cache.get_or_compute tool")
+        assert command.parent is not None and operation.context is not None
+        assert command.parent.span_id == operation.context.span_id
+        assert not cache._engine.flights._groups
+        runner.run(cache.aclose())
 
 
 def test_a_hit_takes_no_step(light: Kept, url: str, monkeypatch: pytest.MonkeyPatch) -> None:

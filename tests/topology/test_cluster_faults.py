@@ -66,7 +66,8 @@ def test_a_primary_that_is_gone_costs_misses_alone(kind: Any, harm: str, spoilt:
 
 def test_what_a_failover_lost_brings_no_old_value_back(spoilt: Cluster) -> None:
     """An invalidation that its primary's replica never got is as good as done: the old value stays away."""
-    with opened(spoilt) as cache:
+    with opened(spoilt) as cache, Cache.from_url(spoilt.url, trust_restarts=True, **PATIENCE) as trusting:
+        assert trusting.set("static", "kept", 1)
         assert cache.set("prompt", "k", "old", tags=["t"])
         assert cache.get("prompt", "k", tags=["t"]) == "old"
         primary = spoilt.owner("gen:tag:t")
@@ -85,6 +86,8 @@ def test_what_a_failover_lost_brings_no_old_value_back(spoilt: Cluster) -> None:
             for reader in (cache, fresh):
                 assert reader.get("prompt", "k", tags=["t"]) is MISS
                 assert reader.get("prompt", "k") is MISS
+        # who trusts restarts keeps what is there
+        until(lambda: trusting.get("static", "kept") == 1, "nothing went cold there", 5)
 
 
 def test_a_primary_back_from_an_old_disk_brings_no_old_value_back(spoilt: Cluster) -> None:

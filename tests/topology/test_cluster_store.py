@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from support.cluster import Cluster
+from support.cluster import Cluster, until
 from support.faces import Stage, play
 
-from cache import MISS, AsyncCache, Cache
+from cache import MISS, AsyncCache, Cache, Policy
 from cache.core.cluster_scripts import PUT
+from cache.doctor import RIGHTS, examine
 from cache.errors import SettingsError
 from telemetry import redis as instrumentation
 from telemetry.testing import Captured
@@ -179,3 +182,91 @@ def test_no_server_of_the_url_is_there() -> None:
             assert cache.get_or_compute("prompt", "k", lambda: 1) == 1
         assert cache.health()["connected"] is False
         assert cache.health()["breaker"] == "open"
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_replicas_answer_where_the_policy_says_so(kind: str, cluster: Cluster) -> None:
+    """The entry alone comes from a replica, its generations never do; an invalidation holds at once."""
+    policies = (Policy(name="wx", read_replicas=True),)
+
+    async def look(stage: Stage) -> None:
+        cache = stage.cache
+        for n in range(6):
+            assert await cache.set("wx", f"k{n}", n, tags=["red"])
+            assert await cache.set("prompt", f"k{n}", n)
+        replicas = [node for node in cluster.nodes if not node.is_primary]
+        until(lambda: sum(node.ask("DBSIZE") for node in replicas) == _keys(cluster), "the replicas have all")
+        for node in cluster.nodes:
+            node.ask("CONFIG", "RESETSTAT")
+        for n in range(6):
+            assert await cache.get("wx", f"k{n}", tags=["red"]) == n
+            assert await cache.get("prompt", f"k{n}") == n
+        counted = [_calls(node.ask("INFO", "commandstats"), "mget") for node in replicas]
+        assert sum(counted) == 6
+        for node in replicas:
+            node.server.freeze()
+        try:
+            assert await cache.invalidate(tags=["red"]) == 1
+        finally:
+            for node in replicas:
+                node.server.thaw()
+        for n in range(6):
+            assert await cache.get("wx", f"k{n}", tags=["red"]) is MISS
+
+    play(look, Stage(kind, cluster.url, policies))
+
+
+def _keys(cluster: Cluster) -> int:
+    return sum(node.ask("DBSIZE") for node in cluster.primaries())
+
+
+def test_a_replica_that_is_gone_is_done_without(cluster: Cluster) -> None:
+    """Its primary answers."""
+    with Cache.from_url(cluster.url, policies=(Policy(name="wx", read_replicas=True),)) as cache:
+        cache.set_many("wx", {f"k{n}": n for n in range(9)})
+        replicas = [node for node in cluster.nodes if not node.is_primary]
+        for node in replicas:
+            node.server.freeze()
+        try:
+            for _ in range(3):
+                cache.get_many("wx", [f"k{n}" for n in range(9)])
+            assert cache.get_many("wx", [f"k{n}" for n in range(9)]) == list(range(9))
+        finally:
+            for node in replicas:
+                node.server.thaw()
+            cluster.settle()
+
+
+def test_the_rights_that_the_page_names_are_enough(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user who may do just what docs/stores.md lists reads, writes, invalidates, sweeps, follows a moving slot."""
+    for node in cluster.nodes:
+        node.ask("ACL", "SETUSER", "exact", "reset", "on", ">pw", "~*", *RIGHTS.split(), *_rights_of_the_page())
+    try:
+        url = cluster.url.replace("://", "://exact:pw@")
+        policies = (Policy(name="wx", read_replicas=True),)
+        with Cache.from_url(url, policies=policies, **PATIENCE) as cache:
+            assert cache.set("wx", "k", 1)
+            assert cache.set("prompt", "k", 1, tags=["red"])
+            slot, source = cluster.slot("prompt:k"), cluster.owner("prompt:k")
+            target = next(node for node in cluster.primaries() if node is not source)
+            cluster.begin_move(slot, source, target)
+            cluster.move_keys(slot, source, target)
+            assert cache.get("prompt", "k", tags=["red"]) == 1
+            cluster.end_move(slot, target)
+            assert cache.invalidate(tags=["red"]) == 1
+            assert cache.set("prompt", "k", 2)
+            assert cache.invalidate(pattern="prompt:k*") == 1
+            assert cache.delete("prompt", "k") is False
+            assert cache.health()["connected"] is True
+        monkeypatch.setenv("REDIS_URL", url)
+        assert [one.what for one in examine({}) if one.level == "fail"] == []
+    finally:
+        for node in cluster.nodes:
+            node.ask("ACL", "DELUSER", "exact")
+
+
+def _rights_of_the_page() -> list[str]:
+    page = Path(__file__).parents[2].joinpath("docs", "stores.md").read_text()
+    found = re.search(r"^\+cluster\|slots .*$", page, re.MULTILINE)
+    assert found is not None
+    return found[0].split()

@@ -27,7 +27,7 @@ class AsyncNode:
     """
 
     def __init__(self, member: Member, lanes: Lanes, packer: Packer) -> None:
-        self.lanes, self.packer = lanes, packer
+        self.member, self.lanes, self.packer = member, lanes, packer
         self.guard, self.known, self.spans = member.guard, member.known, member.spans
 
     def begin(self, asks: Sequence[Ask], deadline: Deadline) -> AsyncSending:
@@ -105,8 +105,9 @@ class AsyncSending:
         if self._over:
             return
         self._over = True
-        if self._answer is not None:
-            self._answer.cancel()
+        if self._answer is not None and not self._answer.cancel() and not self._answer.cancelled():
+            # nobody waits for it any more: its error is to make no noise
+            self._answer.exception()
         if self._span is not None:
             self._span.finish(error)
         if self._call is not None:

@@ -50,9 +50,13 @@ class AsyncNodes:
         return replies
 
     def _node(self, place: Place) -> AsyncNode:
-        node = self._nodes.get(place)
+        node, member = self._nodes.get(place), self._member(place)
+        if node is not None and node.member is not member:
+            # another loop found that it had gone, and it has come back
+            node.lanes.retire()
+            node = None
         if node is None:
-            member, options = self._member(place), self._options
+            options = self._options
             client = new_client(member.url, options, member.greeting, decode=False, timeout_s=None)
             lanes = Lanes(client.connection_pool, options, options.max_connections * (1 + WAITERS))
             node = self._nodes[place] = AsyncNode(member, lanes, self._packer)

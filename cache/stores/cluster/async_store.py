@@ -54,6 +54,9 @@ class AsyncClusterStore:
         options: limits, for each server and event loop.
     """
 
+    straight = None
+    """Its entries and their generations are on several servers: no one question fetches them."""
+
     def __init__(self, members: Membership, options: StoreOptions) -> None:
         self._members, self._options = members, options
         self._homes: dict[asyncio.AbstractEventLoop, _Home] = {}

@@ -14,6 +14,9 @@ from cache.errors import StoreError
 from cache.stores.cluster.words import Answer, Part
 from telemetry.vocabulary import ErrorType
 
+_IDENTITY = slice(32, 40)
+"""Where a category's record says who made it."""
+
 _DRAFT = 4
 """Arguments of the script for each draft."""
 
@@ -40,10 +43,12 @@ class _Draft(NamedTuple):
 
 
 def with_identity(proposal: Arg, identity: bytes) -> Arg:
-    """A proposed generation in the name of all servers as they are now; a tag's is nobody's."""
-    if isinstance(proposal, bytes) and len(proposal) == CATEGORY_RECORD and identity:
-        return proposal[:32] + identity + proposal[40:]
-    return proposal
+    """A proposed generation in the name of all servers as they are now; a tag's, and nobody's, is left as it is."""
+    if not isinstance(proposal, bytes) or len(proposal) != CATEGORY_RECORD:
+        return proposal
+    if not identity or proposal[_IDENTITY] == bytes(8):
+        return proposal
+    return proposal[: _IDENTITY.start] + identity + proposal[_IDENTITY.stop :]
 
 
 def commit(step: RunScript, identity: bytes) -> Generator[list[Part], list[Answer], Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from cache.clock import Clock
 from cache.core.breaker import Breaker
+from cache.core.steps import Arg
 from cache.errors import StoreError
 from cache.stores.cluster.discovery import Discovery, discover
 from cache.stores.cluster.member import Member
@@ -120,8 +121,11 @@ class Membership:
             raise StoreError(ErrorType.REFUSED, "the servers changed meanwhile")
         _ANSWERED.set((self._name, topology.identity))
 
-    def pick(self, replicas: Sequence[Place]) -> Place | None:
-        """A replica that is well."""
+    def pick(self, key: Arg, replicas: Sequence[Place]) -> Place | None:
+        """A replica that is well, for a key that a replica may be asked for."""
+        prefixes = self._options.replica_prefixes
+        if not prefixes or not isinstance(key, str) or not key.startswith(prefixes):
+            return None
         well = [place for place in replicas if self.member(place).is_well]
         return random.choice(well) if well else None
 

@@ -10,6 +10,7 @@ from cache.stores.cluster.member import Member
 from cache.stores.cluster.requests import commands_of, finish, learn, replies_to
 from cache.stores.cluster.words import Ask
 from cache.stores.exchange import Exchange
+from cache.stores.guard import others_are_suspect
 from cache.stores.held import Held
 from cache.stores.packing import pack_in_parts
 from cache.stores.rack import Rack
@@ -108,7 +109,7 @@ class Sending:
         self._give_back()
         if self._call is not None:
             trouble = self._trouble = self._node.guard.failed(self._call, error)
-            if trouble.kind is ErrorType.REFUSED:
+            if trouble.kind is ErrorType.REFUSED or others_are_suspect(self._call, trouble):
                 # what is idle may have ended with this one
                 self._node.rack.let_idle_go()
 

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 import redis
 from redis.exceptions import AskError, ClusterDownError, MovedError, NoScriptError, TryAgainError
 
-from cache.core.steps import StoreStep
+from cache.core.steps import Arg, StoreStep
 from cache.errors import StoreError
 from cache.stores.cluster.splitting import split
 from cache.stores.cluster.topology import Place, Topology, read_epoch
@@ -36,8 +36,8 @@ Route = Generator[Request, Any, Any]
 class Advice(Protocol):
     """What is known beside the map."""
 
-    def pick(self, replicas: Sequence[Place]) -> Place | None:
-        """A replica that is well; None when there is none."""
+    def pick(self, key: Arg, replicas: Sequence[Place]) -> Place | None:
+        """A replica that is well; None when there is none, or the key is none that a replica may be asked for."""
         ...
 
     def doubter(self, topology: Topology, asks: Sequence[Ask]) -> Ask | None:
@@ -121,7 +121,7 @@ class _Routes:
         place = self.topology.primary(part.key or "")
         if place is None:
             return Answer(StoreError(ErrorType.REFUSED, "a slot without a server", sent_nothing=True), Spot(_NOWHERE))
-        replica = self._advice.pick(self.topology.replicas(place)) if part.replica else None
+        replica = self._advice.pick(part.key or "", self.topology.replicas(place)) if part.replica else None
         return Spot(replica or place)
 
     def _next(

@@ -58,7 +58,7 @@ def values(answers: Sequence[Answer]) -> list[Any]:
 def _call(step: Call, topology: Topology) -> Plan:
     name, args = str(step.args[0]), step.args
     if name == "MGET":
-        replies = values((yield [Part(("MGET", key), key) for key in args[1:]]))
+        replies = values((yield [Part(("MGET", key), key, replica=True) for key in args[1:]]))
         return [reply[0] if isinstance(reply, list) and len(reply) == 1 else None for reply in replies]
     if name in _SUMMED:
         return sum(values((yield [Part((name, key), key, again=step.idempotent) for key in args[1:]])))
@@ -109,12 +109,11 @@ def _run(step: RunScript, keys: Sequence[Arg], args: Sequence[Arg]) -> Part:
 
 def _make_generations(step: RunScript, topology: Topology) -> Plan:
     """Each where it lives; whether an entry may have been evicted every primary is asked."""
-    _, lifetime, *proposals = step.args
-    fresh = [with_identity(proposal, topology.identity) for proposal in proposals]
-    parts = [
-        _run(step, [key], [topology.identity, lifetime, proposal])
-        for key, proposal in zip(step.keys, fresh, strict=True)
-    ]
+    asked_by, lifetime, *proposals = step.args
+    # who trusts restarts asks in nobody's name
+    identity = topology.identity if asked_by else b""
+    fresh = [with_identity(proposal, identity) for proposal in proposals]
+    parts = [_run(step, [key], [identity, lifetime, proposal]) for key, proposal in zip(step.keys, fresh, strict=True)]
     born = any(isinstance(proposal, bytes) and len(proposal) == CATEGORY_RECORD for proposal in proposals)
     stats = [Part(("INFO", "stats"), at=Spot(place)) for place in topology.primaries] if born else []
     answers = yield parts + stats

@@ -35,7 +35,7 @@ class Part(NamedTuple):
         key: whose slot says where it goes; None where ``at`` says it.
         at: the node itself; nothing sends it elsewhere.
         again: it may be sent once more when its connection broke.
-        replica: a replica's answer will do.
+        replica: a replica's answer will do, where that is allowed for the key.
     """
 
     args: tuple[Arg, ...]

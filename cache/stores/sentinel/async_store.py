@@ -8,6 +8,7 @@ from typing import Any
 
 from cache.clock import Deadline
 from cache.core.breaker import Permit
+from cache.core.sent import AsyncLine
 from cache.core.steps import StoreStep
 from cache.errors import StoreError
 from cache.stores.async_redis_store import AsyncRedisStore, begin_generator
@@ -76,6 +77,14 @@ class AsyncSentinelStore:
                 self._homes.pop(ended, None)
             home = self._homes[loop] = _Home(AsyncNodes(self._sentinels.member, self._options))
         return home
+
+    @property
+    def straight(self) -> AsyncLine | None:
+        """The primary's, while nothing speaks against it."""
+        store = self._store
+        if store is None or not self._sentinels.trusted or store.breaker_state() is not BreakerState.CLOSED:
+            return None
+        return store.straight
 
     def where(self) -> StoreURL:
         """The URL of the primary.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from cache.clock import Clock
@@ -18,6 +19,9 @@ from telemetry.vocabulary import BreakerState, ErrorType
 
 PAUSE_S = 0.1
 """Seconds between two questions while something is wrong."""
+
+PROBE_S = 0.25
+"""Longest pause before a sentinel that did not answer is asked again, in seconds."""
 
 TRUST_S = 1.0
 """How long the primary is taken for the primary without asking, in seconds: a demoted one may not know it yet."""
@@ -53,7 +57,9 @@ class Sentinels:
         # the password of the URL is the servers'; sentinels are asked without one
         url = StoreURL(self._url.of(*place).scheme, *place, tls=self._url.tls)
         spans = command_spans(database=0, address=place.host, port=place.port, dropped=self._dropped)
-        breaker = Breaker(self._clock, lambda _: None, self._options.breaker)
+        # a sentinel that was slow once may soon be the one who knows
+        pauses = replace(self._options.breaker, last_pause_s=PROBE_S)
+        breaker = Breaker(self._clock, lambda _: None, pauses)
         return Member(url, self._options, breaker, spans, in_cluster=False)
 
     def member(self, place: Place) -> Member:

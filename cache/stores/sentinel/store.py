@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from cache.clock import Clock, Deadline
+from cache.core.sent import Line
 from cache.core.steps import StoreStep
-from cache.core.straight import Line
 from cache.errors import StoreError
 from cache.stores.cluster.membership import BESIDE
 from cache.stores.cluster.nodes import Nodes
