@@ -32,9 +32,11 @@ class Opened:
         self._engine: Engine = parts.engine
         self._near = Answers(parts.engine, Operation.GET)
         self._near_or_compute = Answers(parts.engine, Operation.GET_OR_COMPUTE)
-        self._tenants = Tenants(parts.engine)
-        in_forked_child(self._tenants.begin_anew)
         self._lender: tuple[Self, str] | None = None
+        if not parts.lent:
+            # a view has no tenants, and what is registered for a fork is never let go
+            self._tenants: Tenants[Any] = Tenants(parts.engine)
+            in_forked_child(self._tenants.begin_anew)
 
     @classmethod
     def from_settings(cls, settings: Settings | None = None, *, policies: Iterable[Policy] = (), **parts: Any) -> Self:
@@ -92,7 +94,11 @@ class Opened:
         """
         if self._lender is not None:
             raise CacheKeyError("this is a tenant's cache already: ask the cache that it came from")
-        view = type(self)(replace(self._parts, engine=self._tenants.engine(tenant), lent=True))
+        view: Self = self._tenants.of(tenant, self._of_tenant)
+        return view
+
+    def _of_tenant(self, engine: Engine, tenant: str) -> Self:
+        view = type(self)(replace(self._parts, engine=engine, lent=True))
         view._lender = self, tenant
         return view
 

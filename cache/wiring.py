@@ -196,7 +196,7 @@ def _listener(settings: Settings, engine: Engine, store: Store | AsyncStore, url
         _options(settings),
         tier,
         nearby.prefixes(settings.namespace, policies),
-        serving=store.identity,
+        serving=getattr(store, "serving", store.identity),
         clock=engine.clock,
     )
     listener.find = getattr(store, "where", listener.find)

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from time import time_ns
 from typing import Any
 
-from telemetry import spans, tally
+from opentelemetry.util.types import AttributeValue
+
+from telemetry import schema, tally
 from telemetry.accounts import Account
 from telemetry.commands import CommandSpans
 from telemetry.current import KEY
@@ -37,13 +39,18 @@ class ServedSpan(LightSpan):
     served: Served
     tier: Tier
 
-    def event(self) -> OperationEvent:
-        """What happened."""
-        return _event(self.account, self.digest, self.served, self.tier)
-
     def told(self) -> Told:
-        event, account = self.event(), self.account
-        attributes = spans.start_attributes(event, account.category.name) | spans.end_attributes(event)
+        account, (age_s, _, ttl_s) = self.account, self.served
+        # what ``spans`` would make of an event
+        attributes: dict[str, AttributeValue] = {
+            schema.CATEGORY: account.category.name,
+            schema.OPERATION: account.operation.value,
+            schema.KEY_DIGEST: self.digest[:8].hex(),
+            schema.OUTCOME: Outcome.HIT.value,
+            schema.TIER: self.tier.value,
+            schema.TTL: ttl_s,
+            schema.ENTRY_AGE: age_s,
+        }
         return Told(account.span_name, attributes)
 
 

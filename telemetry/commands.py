@@ -209,7 +209,7 @@ class _Spans:
         if found is None:
             found = self._made(commands, pipeline)
             if shape is not None and len(self._beginnings) < MOST_BEGINNINGS:
-                self._beginnings[shape] = found
+                found = self._beginnings[shape] = found._replace(lasting=True)
         return found
 
     def _made(self, commands: Sequence[Sequence[Any]], pipeline: bool) -> Told:

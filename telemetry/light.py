@@ -41,6 +41,8 @@ class Told(NamedTuple):
     attributes: Mapping[str, AttributeValue]
     status: Status | None = None
     events: Sequence[tuple[str, Mapping[str, AttributeValue]]] = ()
+    lasting: bool = False
+    """True of one that many spans say: it never changes, and has no events."""
 
 
 class Workshop(Protocol):
@@ -78,6 +80,9 @@ class Workshop(Protocol):
     def readable(self, span: LightSpan) -> Any:
         """What exporters are given of one that has ended."""
 
+    def unlimited(self, span: LightSpan, told: Told) -> bool:
+        """True when one that has ended is exported as it was told: without links, and no limit changes it."""
+
     emit: Callable[[LightSpan], None]
     """Hands one that has ended to the exporters."""
 
@@ -108,7 +113,7 @@ class LightSpan(Span):
         kind: SpanKind = SpanKind.INTERNAL,
         links: Sequence[Link] = (),
     ) -> None:
-        self._workshop, self.ids, self.parent_span = workshop, ids, parent
+        self.workshop, self.ids, self.parent_span = workshop, ids, parent
         if kind is not _INTERNAL:
             self.kind = kind
         if links:
@@ -128,7 +133,7 @@ class LightSpan(Span):
 
     def close(self, end_ns: int) -> bool:
         """End it the cheap way; False when it has to be ended as a real span."""
-        workshop = self._workshop
+        workshop = self.workshop
         if self._real is not None or self.ended_ns or not workshop.light:
             return False
         self.ended_ns = end_ns
@@ -138,11 +143,11 @@ class LightSpan(Span):
 
     def real(self) -> Span:
         """The SDK's span in its place."""
-        return self._workshop.made(self) if self._real is None else self._real
+        return self.workshop.made(self) if self._real is None else self._real
 
     def readable(self) -> Any:
         """What exporters are given of it."""
-        return self._workshop.readable(self)
+        return self.workshop.readable(self)
 
     def replaced_by(self, made: Span) -> Span:
         """Be ``made`` from now on, unless another thread was first; gives what it is now."""

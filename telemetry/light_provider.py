@@ -61,14 +61,16 @@ class LightProvider(TracerProvider):
         told = os.environ.get(OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED, "").strip().lower() == "true"
         self._counts = _counted(meter_provider) if told else None
 
-    def add_exporter(self, exporter: SpanExporter, queue: int, batch: int) -> None:
+    def add_exporter(self, exporter: SpanExporter, queue: int, batch: int, *, takes_light: bool = False) -> None:
         """Export spans by a thread of its own.
 
         Args:
             queue: how many may wait; what has no room is dropped and counted by the SDK.
             batch: how many go out at once.
+            takes_light: True for one that is given light spans as they are.
         """
-        processor = BatchSpanProcessor(Thawing(exporter), queue, None, batch, meter_provider=self._meters)
+        taking = exporter if takes_light else Thawing(exporter)
+        processor = BatchSpanProcessor(taking, queue, None, batch, meter_provider=self._meters)
         super().add_span_processor(processor)
         # the processor's public method asks each span for its context, which a light one would have to make
         waiting = getattr(processor, "_batch_processor", None)
@@ -117,7 +119,7 @@ class Thawing(SpanExporter):
         self._exporter = exporter
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        return self._exporter.export(list(_thawed(spans)))
+        return self._exporter.export(list(thawed(spans)))
 
     def shutdown(self) -> None:
         self._exporter.shutdown()
@@ -126,7 +128,8 @@ class Thawing(SpanExporter):
         return self._exporter.force_flush(timeout_millis)
 
 
-def _thawed(spans: Sequence[Any]) -> Iterable[ReadableSpan]:
+def thawed(spans: Sequence[Any]) -> Iterable[ReadableSpan]:
+    """Real spans in place of light ones; without those that cannot be made real, which are logged."""
     for span in spans:
         if not isinstance(span, LightSpan):
             yield span

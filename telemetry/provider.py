@@ -17,14 +17,13 @@ from typing import Any
 
 from opentelemetry import metrics, trace
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, MetricReader
 from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -33,6 +32,7 @@ from redis.observability import MetricGroup, OTelConfig, attributes, get_observa
 from telemetry import pools
 from telemetry import redis as redis_instrumentation
 from telemetry.joined import Joining, JoiningPeriodicReader, JoiningProvider
+from telemetry.light_exporter import LightSpanExporter
 from telemetry.light_provider import LightProvider
 from telemetry.otel_settings import OtelSettings
 
@@ -225,15 +225,12 @@ def build_tracer_provider(
 ) -> LightProvider:
     """A tracer provider with the exporters that the settings name, each behind a queue; it sets no global."""
     provider = LightProvider(resource, meter_provider)
-    exporters: list[SpanExporter] = []
     signal = settings.traces
     if "otlp" in signal.exporters:
-        exporter = OTLPSpanExporter(endpoint=signal.endpoint, timeout=signal.timeout_s, meter_provider=meter_provider)
-        exporters.append(exporter)
+        exporter = LightSpanExporter(signal.endpoint, signal.timeout_s, meter_provider)
+        provider.add_exporter(exporter, settings.queue, settings.batch, takes_light=True)
     if "console" in signal.exporters:
-        exporters.append(ConsoleSpanExporter())
-    for exporter_ in exporters:
-        provider.add_exporter(exporter_, settings.queue, settings.batch)
+        provider.add_exporter(ConsoleSpanExporter(), settings.queue, settings.batch)
     return provider
 
 

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
+from math import inf
 from random import getrandbits
 from typing import Any
 
@@ -102,6 +103,9 @@ class SpanWorkshop:
         self._tracer, self._scope, self._limits, self._counts, self.emit = tracer, scope, limits, counts, emit
         self._sampler = tracer.sampler
         self._follows, self._decides = rules(tracer.sampler)
+        most = (limits.max_span_attributes, limits.max_events, limits.max_event_attributes)
+        self._most = tuple([inf if limit is None else limit for limit in most])
+        self._cut = limits.max_span_attribute_length is not None or limits.max_attribute_length is not None
         self._begins, self._never = self._decides is always, self._decides is never
         self._root_flags = SAMPLED | (RANDOM if tracer.id_generator.is_trace_id_random() else 0)
         self._new_id, self._new_trace = tracer.id_generator.generate_span_id, tracer.id_generator.generate_trace_id
@@ -215,6 +219,13 @@ class SpanWorkshop:
             end_time=span.ended_ns,
             instrumentation_scope=self._scope,
         )
+
+    def unlimited(self, span: LightSpan, told: Told) -> bool:
+        """Whether the SDK would export it as it was told; see ``light.Workshop``."""
+        attributes, events, of_event = self._most
+        if span.links or self._cut or len(told.attributes) > attributes or len(told.events) > events:
+            return False
+        return all(len(said) <= of_event for _, said in told.events)
 
 
 def _parent(span: LightSpan) -> SpanContext | None:

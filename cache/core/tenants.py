@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Generic, TypeVar
 
 from cache.core import keys
 from cache.core.engine import Engine
@@ -16,11 +18,13 @@ from cache.core.generations import GenerationView
 from cache.core.memory import FailureMemory
 
 KEPT = 256
-"""Tenants whose engines are found again, the latest used."""
+"""Tenants whose views are found again, the latest used."""
+
+V = TypeVar("V")
 
 
-class Tenants:
-    """The engines of a cache's tenants.
+class Tenants(Generic[V]):
+    """The views of a cache's tenants, the latest used kept; safe for threads.
 
     Args:
         engine: the cache's own.
@@ -28,30 +32,33 @@ class Tenants:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._engines: OrderedDict[str, Engine] = OrderedDict()
+        self._views: OrderedDict[str, V] = OrderedDict()
         self._lock = threading.Lock()
 
     def begin_anew(self) -> None:
-        """In a forked child: a thread of the parent may have held a lock."""
+        """In a forked child: a thread of the parent may have held the lock."""
         self._lock = threading.Lock()
 
-    def engine(self, tenant: str) -> Engine:
-        """The engine of a tenant, the same as before for the latest used.
+    def of(self, tenant: str, view: Callable[[Engine, str], V]) -> V:
+        """The view of a tenant, the same as before for the latest used.
+
+        Args:
+            view: makes it from the tenant's engine and name.
 
         Raises:
             CacheKeyError: no name for a tenant.
         """
         with self._lock:
-            found = self._engines.get(tenant) if isinstance(tenant, str) else None
+            found = self._views.get(tenant) if isinstance(tenant, str) else None
             if found is not None:
-                self._engines.move_to_end(tenant)
+                self._views.move_to_end(tenant)
                 return found
-            made = self._engines[tenant] = self._make(tenant)
-            if len(self._engines) > KEPT:
-                self._engines.popitem(last=False)
+            made = self._views[tenant] = view(self._of(tenant), tenant)
+            if len(self._views) > KEPT:
+                self._views.popitem(last=False)
             return made
 
-    def _make(self, tenant: str) -> Engine:
+    def _of(self, tenant: str) -> Engine:
         engine, namespace = self._engine, keys.tenant_namespace(self._engine.namespace, tenant)
         made = replace(
             engine,

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import redis
 
-from cache import MISS, Cache, Policy
+from cache import MISS, Cache, Policy, Settings
 from cache.core.lookup import Lookup
 from cache.doctor import RIGHTS, examine
+from cache.fleet import report
 from cache.testing import EmbeddedServer
 from telemetry.vocabulary import BreakerState, Tier
 
@@ -44,7 +45,7 @@ def login(server: EmbeddedServer, admin: redis.Redis) -> Login:
     """Makes the user anew, by rights; gives the URL to connect by."""
 
     def make(*rights: str, keys: str = "~*") -> str:
-        admin.execute_command("ACL", "SETUSER", "narrow", "reset", "on", ">pw", "resetchannels", keys, *rights)
+        admin.execute_command("ACL", "SETUSER", "narrow", "reset", "on", ">pw", "resetchannels", *keys.split(), *rights)
         return server.url.replace("unix://", "unix://narrow:pw@")
 
     return make
@@ -81,6 +82,21 @@ def test_a_namespaces_user_needs_no_other_key(login: Login, admin: redis.Redis) 
         assert cache.set("prompt", "k", 1) is False
         assert cache.get_or_compute("prompt", "k", lambda: "computed") == "computed"
     assert {line["reason"] for line in admin.acl_log()} == {"key"}
+
+
+def test_without_a_namespace_the_documented_keys_are_enough(login: Login, admin: redis.Redis) -> None:
+    """The page's list of prefixes, tenants and figures of the fleet included."""
+    page = (ROOT / "docs" / "security.md").read_text()
+    (keys,) = re.findall(r"^`(~context:[^`]*)`", page, re.MULTILINE)
+    url = login(*RIGHTS.split(), keys=f"{keys} ~once:*")
+    with Cache.from_url(url, policies=[FLEET], **PATIENT) as cache:
+        everything(cache)
+        everything(cache.scoped("tenant"))
+    settings = Settings.of(redis_url=url)
+    reports = report(settings)
+    assert reports.summary()["scope"] == "fleet"
+    reports.close()
+    assert admin.acl_log() == []
 
 
 def test_no_right_is_there_in_vain(login: Login) -> None:

@@ -153,14 +153,27 @@ def test_what_a_tenant_is_owed_outlives_its_view(stoppable: EmbeddedServer, monk
         cache.scoped("a").set("prompt", "k", "old")
         stoppable.freeze()
         cache._engine.write_s = 0.05
-        cache._tenants._engines.clear()
+        cache._tenants._views.clear()
         assert cache.scoped("a").invalidate(category="prompt") == 0
         stoppable.thaw()
         for name in "bcdef":
             cache.scoped(name)
-        assert "a" not in cache._tenants._engines
+        assert "a" not in cache._tenants._views
         assert cache.scoped("a").pending
         assert cache.scoped("a").get("prompt", "k") is MISS
+
+
+def test_many_tenants_leave_nothing_behind(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Views beyond the bound are let go, nothing is registered for each, and the latest are found again."""
+    registered = []
+    monkeypatch.setattr("cache.opening.in_forked_child", registered.append)
+    monkeypatch.setattr("cache.stores.forking.in_forked_child", registered.append)
+    for n in range(tenants.KEPT + 100):
+        cache.scoped(f"tenant {n}").set("prompt", "k", n)
+    assert registered == []
+    assert len(cache._tenants._views) == tenants.KEPT
+    assert cache.scoped(f"tenant {n}") is cache.scoped(f"tenant {n}")
+    assert cache.scoped("tenant 0").get("prompt", "k") == 0
 
 
 def test_debts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,16 +37,16 @@ class SentinelServer(EmbeddedServer):
 
 
 class Guarded:
-    """One primary, two replicas, three sentinels."""
+    """One primary, its replicas, three sentinels."""
 
-    def __init__(self) -> None:
-        ports = free_ports(6)
+    def __init__(self, replicas: int = 2) -> None:
+        ports, self._replicas = free_ports(4 + replicas), str(replicas).encode()
         first = str(ports[0])
         swift = ("--repl-diskless-sync-delay", "0")
         follow = ("--replicaof", f"127.0.0.1 {first}")
         self.servers = [EmbeddedServer("64mb", swift, port=ports[0])]
-        self.servers += [EmbeddedServer("64mb", (*swift, *follow), port=port) for port in ports[1:3]]
-        self.sentinels = [SentinelServer(port, ports[0]) for port in ports[3:]]
+        self.servers += [EmbeddedServer("64mb", (*swift, *follow), port=port) for port in ports[1 : 1 + replicas]]
+        self.sentinels = [SentinelServer(port, ports[0]) for port in ports[1 + replicas :]]
 
     @property
     def url(self) -> str:
@@ -78,7 +78,7 @@ class Guarded:
         return (
             len({one[b"port"] for one in told}) == 1
             and all(one[b"flags"] == b"master" for one in told)
-            and all(one[b"num-other-sentinels"] == b"2" and one[b"num-slaves"] == b"2" for one in told)
+            and all(one[b"num-other-sentinels"] == b"2" and one[b"num-slaves"] == self._replicas for one in told)
             and all(role[0] == b"slave" and role[2] == primary.port and role[3] == b"connected" for role in followers)
         )
 

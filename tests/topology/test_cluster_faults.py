@@ -64,6 +64,15 @@ def test_a_primary_that_is_gone_costs_misses_alone(kind: Any, harm: str, spoilt:
     assert calls.slow_s < 2 * 0.25 + 0.25
 
 
+def cut_off(primary: Node, replica: Node) -> bytes:
+    """See to it that a replica gets nothing any more; the token that both have of the tag ``t``."""
+    until(lambda: replica.ask("DBSIZE") == primary.ask("DBSIZE"), "the replica has all")
+    replica.server.freeze()
+    primary.ask("CLIENT", "KILL", "TYPE", "replica")
+    token: bytes = primary.ask("GET", "gen:tag:t")
+    return token
+
+
 def test_what_a_failover_lost_brings_no_old_value_back(spoilt: Cluster) -> None:
     """An invalidation that its primary's replica never got is as good as done: the old value stays away."""
     with opened(spoilt) as cache, Cache.from_url(spoilt.url, trust_restarts=True, **PATIENCE) as trusting:
@@ -72,14 +81,12 @@ def test_what_a_failover_lost_brings_no_old_value_back(spoilt: Cluster) -> None:
         assert cache.get("prompt", "k", tags=["t"]) == "old"
         primary = spoilt.owner("gen:tag:t")
         replica = spoilt.replica_of(primary)
-        until(lambda: replica.ask("DBSIZE") == primary.ask("DBSIZE"), "the replica has all")
-        replica.server.freeze()
+        token = cut_off(primary, replica)
         assert cache.invalidate(tags=["t"]) == 1
         primary.server.kill()
         replica.server.thaw()
         until(lambda: well(spoilt, primary), "the replica takes over")
-        # this is what was lost
-        assert replica.ask("GET", "gen:tag:t") is not None
+        assert replica.ask("GET", "gen:tag:t") == token, "nothing was lost"
 
         until(lambda: cache.set("prompt", "other", 1), "the cache is back")
         with opened(spoilt) as fresh:
@@ -88,6 +95,32 @@ def test_what_a_failover_lost_brings_no_old_value_back(spoilt: Cluster) -> None:
                 assert reader.get("prompt", "k") is MISS
         # who trusts restarts keeps what is there
         until(lambda: trusting.get("static", "kept") == 1, "nothing went cold there", 5)
+
+
+def test_a_primary_that_is_one_again_brings_no_old_value_back(spoilt: Cluster) -> None:
+    """Demoted and promoted again it is the same process, but not with the same data; nobody asked in between."""
+    with opened(spoilt) as cache:
+        assert cache.set("prompt", "k", "old", tags=["t"])
+        first = spoilt.owner("gen:tag:t")
+        second = spoilt.replica_of(first)
+        token = cut_off(first, second)
+        assert cache.invalidate(tags=["t"]) == 1
+        first.server.freeze()
+        second.server.thaw()
+        until(lambda: well(spoilt, first), "the replica takes over")
+        first.server.thaw()
+        spoilt.settle()
+        assert second.is_primary
+        first.ask("CLUSTER", "FAILOVER")
+        until(lambda: first.is_primary and not second.is_primary, "it is the primary again")
+        spoilt.settle()
+        assert first.ask("GET", "gen:tag:t") == token, "nothing was lost"
+
+        with opened(spoilt) as fresh:
+            for reader in (cache, fresh):
+                until(lambda reader=reader: reader.health()["connected"], "the cache is back")
+                assert reader.get("prompt", "k", tags=["t"]) is MISS
+                assert reader.get("prompt", "k") is MISS
 
 
 def test_a_primary_back_from_an_old_disk_brings_no_old_value_back(spoilt: Cluster) -> None:

@@ -81,6 +81,32 @@ def test_a_connection_to_a_replica_is_given_up(guarded: Guarded) -> None:
         until(lambda: cache.set("prompt", "k", 2) and cache.get("prompt", "k") == 2, "the cache writes again", 3)
 
 
+@pytest.mark.slow
+def test_a_primary_that_is_one_again_brings_no_old_value_back() -> None:
+    """Demoted and promoted again it is the same process, but not with the same data; nobody asked in between."""
+    with Guarded(replicas=1) as guarded, Cache.from_url(guarded.url, **PATIENCE) as cache:
+        assert cache.set("prompt", "k", "old", tags=["t"])
+        first, second = guarded.servers
+        until(lambda: guarded.ask(second, "DBSIZE") == guarded.ask(first, "DBSIZE"), "the replica has all")
+        token = guarded.ask(first, "GET", "gen:tag:t")
+        # it may not follow any more, and so never hears of the invalidation
+        guarded.ask(first, "ACL", "SETUSER", "default", "-psync", "-sync")
+        guarded.ask(first, "CLIENT", "KILL", "TYPE", "replica")
+        assert cache.invalidate(tags=["t"]) == 1
+        guarded.ask(guarded.sentinels[0], "SENTINEL", "FAILOVER", "glass")
+        assert guarded.until_another(first) is second
+        until(lambda: guarded.ask(first, "ROLE")[0] == b"slave", "it is demoted", 30)
+        until(lambda: guarded.ask(first, "ROLE")[3] == b"connected", "it follows", 30)
+        until(lambda: guarded.ask(guarded.sentinels[0], "SENTINEL", "FAILOVER", "glass"), "a failover is asked for", 30)
+        assert guarded.until_another(second) is first
+        assert guarded.ask(first, "GET", "gen:tag:t") == token, "nothing was lost"
+
+        with Cache.from_url(guarded.url, **PATIENCE) as fresh:
+            for reader in (cache, fresh):
+                until(lambda reader=reader: reader.health()["connected"], "the cache is back")
+                assert reader.get("prompt", "k", tags=["t"]) is MISS
+
+
 def test_no_sentinel_is_there() -> None:
     """Callers get their own values, and soon without asking."""
     with Cache.from_url("redis+sentinel://127.0.0.1:1,127.0.0.1:2/glass") as cache:

@@ -164,7 +164,8 @@ class Membership:
         seeds = random.sample(self._seeds, len(self._seeds))
         order = tuple(dict.fromkeys((*hopeful, *seeds, *places)))
         heard = 0 if topology is None else topology.view.epoch
-        return discover(order, lambda place: self.member(place).id, heard)
+        lines = {} if topology is None else topology.lines
+        return discover(order, lambda place: (self.member(place).id, lines.get(place, b"")), heard)
 
     def looked(self, topology: Topology) -> tuple[Place, ...]:
         """Believe a map; the places that have no part in it any more."""

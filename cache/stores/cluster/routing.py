@@ -13,7 +13,7 @@ from redis.exceptions import AskError, ClusterDownError, MovedError, NoScriptErr
 
 from cache.core.steps import Arg, StoreStep
 from cache.errors import StoreError
-from cache.stores.cluster.splitting import split
+from cache.stores.cluster.splitting import is_birth, split
 from cache.stores.cluster.topology import Place, Topology, read_epoch
 from cache.stores.cluster.words import Answer, Ask, Part, Spot
 from telemetry.vocabulary import ErrorType
@@ -70,6 +70,9 @@ def operate(step: StoreStep, topology: Topology, advice: Advice) -> Route:
 
 
 def _once(step: StoreStep, routes: _Routes) -> Route:
+    if is_birth(step):
+        # who made the last one may know more than we
+        yield from routes.look_again()
     plan = split(step, routes.topology)
     try:
         parts = next(plan)
@@ -112,7 +115,7 @@ class _Routes:
             return replies
         *replies, told = yield [*asks, doubter]
         if (read_epoch(told) or 0) > self.topology.view.epoch:
-            yield from self._look_again()
+            yield from self.look_again()
         return replies
 
     def _first(self, part: Part) -> Spot | Answer:
@@ -138,7 +141,7 @@ class _Routes:
             # whatever ails a replica, its primary knows
             return self._first(part._replace(replica=False))
         if first and part.at is None and isinstance(trouble, StoreError) and _may_go_again(part, trouble):
-            yield from self._look_again()
+            yield from self.look_again()
             return self._first(part)
         return Answer(trouble, spot)
 
@@ -151,12 +154,17 @@ class _Routes:
         if not isinstance(trouble, MovedError):
             return Spot(place, asking=True)
         if place not in self.topology.ids:
-            yield from self._look_again()
+            yield from self.look_again()
             if place not in self.topology.ids:
                 raise StoreError(ErrorType.REFUSED, "moved to a stranger")
         return Spot(place)
 
-    def _look_again(self) -> Generator[Request, Any, None]:
+    def look_again(self) -> Generator[Request, Any, None]:
+        """Bring the map up to date.
+
+        Raises:
+            _Changed: there are other servers now.
+        """
         before = self.topology
         self.topology = yield LOOK_AGAIN
         if self.topology.identity != before.identity:

@@ -43,6 +43,15 @@ def split(step: StoreStep, topology: Topology) -> Plan:
     return _SCRIPTS.get(step.script.name, _one_slot)(step, topology)
 
 
+def is_birth(step: StoreStep) -> bool:
+    """Whether a category's record is to be made, for there is none, or one of other servers."""
+    return (
+        isinstance(step, RunScript)
+        and step.script.name == MAKE_GENERATIONS.name
+        and any(isinstance(proposal, bytes) and len(proposal) == CATEGORY_RECORD for proposal in step.args[2:])
+    )
+
+
 def values(answers: Sequence[Answer]) -> list[Any]:
     """What was answered.
 
@@ -114,8 +123,7 @@ def _make_generations(step: RunScript, topology: Topology) -> Plan:
     identity = topology.identity if asked_by else b""
     fresh = [with_identity(proposal, identity) for proposal in proposals]
     parts = [_run(step, [key], [identity, lifetime, proposal]) for key, proposal in zip(step.keys, fresh, strict=True)]
-    born = any(isinstance(proposal, bytes) and len(proposal) == CATEGORY_RECORD for proposal in proposals)
-    stats = [Part(("INFO", "stats"), at=Spot(place)) for place in topology.primaries] if born else []
+    stats = [Part(("INFO", "stats"), at=Spot(place)) for place in topology.primaries] if is_birth(step) else []
     answers = yield parts + stats
     made = values(answers[: len(parts)])
     evicted = {_evicted(answer.value) for answer in answers[len(parts) :]}

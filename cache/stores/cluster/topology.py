@@ -76,6 +76,14 @@ def read_epoch(info: Any) -> int | None:
     return int(text) if text.isdigit() else None
 
 
+def read_line(info: Any) -> bytes:
+    """The name of a server's data's line out of a reply to ``INFO replication``; empty when it is none.
+
+    Source: Redis, "Replication", replication ids: a promoted replica takes a new one.
+    """
+    return parse_info(info).get("master_replid", "").encode()
+
+
 def _place(asked: Place, told: Any) -> Place:
     host = told[0].decode() if isinstance(told[0], bytes) else told[0]
     return Place(asked.host if host in (None, "", "?") else str(host), int(told[1]))
@@ -87,6 +95,7 @@ class Topology:
 
     Args:
         ids: eight bytes that name the running server at each primary's place, empty where it may not be asked.
+        lines: the names of their data's lines, empty where they may not be asked.
 
     Attributes:
         primaries: in a fixed order.
@@ -97,6 +106,7 @@ class Topology:
 
     view: View
     ids: Mapping[Place, bytes]
+    lines: Mapping[Place, bytes]
     primaries: tuple[Place, ...] = field(init=False)
     identity: bytes = field(init=False)
     mark: str = field(init=False)
@@ -109,8 +119,9 @@ class Topology:
         for first, last, primary, others in self.view.ranges:
             owners[first : last + 1] = [numbers[primary]] * (last - first + 1)
             replicas[primary] = others
-        ids = sorted(self.ids[place] for place in primaries)
-        whole = hashlib.sha256(b"".join(ids)).digest()[:8] if all(ids) else b""
+        ids = sorted(self.ids[place] + self.lines[place] for place in primaries)
+        known = all(self.ids[place] for place in primaries)
+        whole = hashlib.sha256(b" ".join(ids)).digest()[:8] if known else b""
         layout = hashlib.sha256(repr((sorted(self.view.ranges), ids)).encode()).hexdigest()[:16]
         for name, value in (
             ("primaries", primaries), ("identity", whole), ("mark", layout), ("_owners", tuple(owners)),

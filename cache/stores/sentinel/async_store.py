@@ -94,9 +94,13 @@ class AsyncSentinelStore:
         """
         return self._sentinels.where()
 
-    def identity(self) -> bytes:
-        """Eight bytes that name the primary of the newest connection."""
+    def serving(self) -> bytes:
+        """Eight bytes that name the server of the newest connection."""
         return b"" if self._store is None else self._store.identity()
+
+    def identity(self) -> bytes:
+        """Eight bytes that name it in its time as the primary."""
+        return self._sentinels.name(self.serving())
 
     def breaker_state(self) -> BreakerState:
         """State of the primary's breaker, or of the sentinels' while there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -26,6 +27,9 @@ PROBE_S = 0.25
 TRUST_S = 1.0
 """How long the primary is taken for the primary without asking, in seconds: a demoted one may not know it yet."""
 
+LOST_VOTES = 20
+"""After so many questions that nobody answered by a vote as new as the last one, an older one is believed."""
+
 LOST = frozenset({ErrorType.READONLY, ErrorType.REFUSED, ErrorType.TIMEOUT, ErrorType.LOADING, ErrorType.BREAKER_OPEN})
 """Trouble after which it is asked who the primary is."""
 
@@ -39,13 +43,14 @@ class Sentinels:
 
     Attributes:
         primary: who they said it is; None while nobody knows.
+        vote: the number of the vote that it was for.
     """
 
     def __init__(self, url: StoreURL, options: StoreOptions, clock: Clock, dropped: Callable[[], None]) -> None:
         self._url, self._options, self._clock, self._dropped = url, options, clock, dropped
         self._members = {Place(*host): self._new_member(Place(*host)) for host in url.hosts}
         self.primary: Place | None = None
-        self._vote = 0
+        self.vote = self._failures = 0
         self._suspicious, self._look_at, self._trusted_until = False, 0.0, 0.0
 
     def begin_anew(self) -> None:
@@ -95,6 +100,10 @@ class Sentinels:
         """It is to be asked again, and the last question is a while ago."""
         return not self.trusted and self._clock.monotonic() >= self._look_at
 
+    def name(self, server: bytes) -> bytes:
+        """Eight bytes that name a server in its time as the primary: after it was demoted and promoted again others."""
+        return hashlib.sha256(server + b"%d" % self.vote).digest()[:8] if server else b""
+
     def failed(self, trouble: StoreError) -> None:
         """A call to the primary failed."""
         if trouble.kind in LOST:
@@ -111,15 +120,19 @@ class Sentinels:
         Raises:
             StoreError: no sentinel knows the service, or none answers, and nothing was known before.
         """
-        told = [vote for reply in replies if (vote := _vote(reply)) is not None and vote[0] >= self._vote]
+        told = [vote for reply in replies if (vote := _vote(reply)) is not None and vote[0] >= self.vote]
         if not told:
-            self._suspicious = True
+            self._suspicious, self._failures = True, self._failures + 1
+            if self._failures >= LOST_VOTES:
+                # the sentinels may have been made anew, and count from the beginning
+                self.vote, self._failures = 0, 0
             if self.primary is None:
                 trouble = next((reply for reply in replies if isinstance(reply, StoreError)), None)
                 raise trouble or StoreError(ErrorType.REFUSED, "no sentinel knows this service")
             # the sentinels may be away while the primary is not
             return self.primary
-        self._vote, self.primary = max(told)
+        self.vote, self.primary = max(told)
+        self._failures = 0
         self._suspicious, self._trusted_until = False, self._clock.monotonic() + TRUST_S
         return self.primary
 
