@@ -1,4 +1,4 @@
-"""Spans that cost little: a few fields until the exporter's thread makes a real span of them.
+"""Spans that cost little: a few fields until the exporter's thread writes them, or makes real spans of them.
 
 A light span is always recorded and sampled. It has the whole of the API: who looks at it closer, or
 writes to it, is given the SDK's own span with the same ids, and from then on that is the span.

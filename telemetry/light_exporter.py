@@ -56,8 +56,8 @@ class LightSpanExporter(OTLPSpanExporter):
         if lost:
             with self._metrics.export_operation(lost) as result:
                 result.error = UnencodedError()
-        if lost == len(spans):
-            return SpanExportResult.FAILURE
+            if lost == len(spans):
+                return SpanExportResult.FAILURE
         with self._metrics.export_operation(len(spans) - lost) as result:
             result.error = self._oversize(body)
             if result.error is not None:
@@ -98,7 +98,8 @@ class LightSpanExporter(OTLPSpanExporter):
             return False
         if workshop not in self._headings:
             self._headings[workshop] = _heading(span)
-        groups.setdefault(workshop, []).append(self._bytes.of(span, told))
+        made = self._bytes.of(span, told)
+        groups.setdefault(workshop, []).append(made)
         return True
 
 

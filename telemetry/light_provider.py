@@ -1,4 +1,4 @@
-"""A tracer provider whose spans of ours are light until its exporter's thread makes them real.
+"""A tracer provider whose spans of ours are light until its exporter's thread takes them.
 
 It is the SDK's in all else. As soon as somebody adds a span processor of his own, who may want to see
 spans start and end, spans are the SDK's from their start.

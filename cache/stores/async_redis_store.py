@@ -85,7 +85,9 @@ class AsyncRedisStore:
         self._guard = Guard(breaker, options.ceiling_s)
         self._identity = Identity()
         self._known = KnownScripts(self._identity)
-        self._greeting = Greeting(url.db, url.username, url.secret, options.client_name, self._identity)
+        self._greeting = Greeting(
+            url.db, url.username, url.secret, options.client_name, self._identity, primary_only=url.primary_only
+        )
         self._lock = threading.Lock()
         self._homes: dict[asyncio.AbstractEventLoop, _Home] = {}
         self._inherited: list[dict[asyncio.AbstractEventLoop, _Home]] = []

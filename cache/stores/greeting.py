@@ -49,7 +49,7 @@ class Greeting:
         password: asked for at each greeting where it can change.
         name: what ``CLIENT LIST`` shows.
         identity: told the server's run id.
-        reads_replicas: where the server is a replica of a cluster, it is to answer all the same.
+        primary_only: a replica is not spoken to.
     """
 
     db: int
@@ -57,7 +57,7 @@ class Greeting:
     password: Password = field(repr=False)
     name: str
     identity: Identity
-    reads_replicas: bool = False
+    primary_only: bool = False
 
     def dialogue(self) -> Dialogue:
         """RESP3; RESP2 where the server refuses HELLO.
@@ -84,8 +84,8 @@ class Greeting:
 
     def _further(self) -> list[Command]:
         chosen: list[Command] = [("SELECT", str(self.db))] if self.db else []
-        if self.reads_replicas:
-            chosen.append(("READONLY",))
+        if self.primary_only:
+            chosen.append(("ROLE",))
         return [*chosen, ("INFO", "server")]
 
     def _conclude(self, replies: list[Any]) -> None:
@@ -93,6 +93,10 @@ class Greeting:
             raise replies[0]
         if isinstance(replies[-1], redis.AuthenticationError):
             raise replies[-1]
+        role = replies[-2] if self.primary_only else None
+        # who may not be asked is taken for what others say
+        if isinstance(role, list) and role and role[0] != b"master":
+            raise redis.exceptions.ReadOnlyError("a replica")
         self.identity.learn(replies[-1])
 
 

@@ -48,7 +48,9 @@ class RedisStore:
         self._url, self._options, self._clock, self._breaker, self._spans = url, options, clock, breaker, spans
         self._guard = Guard(breaker, options.ceiling_s)
         self._identity = Identity()
-        self._greeting = Greeting(url.db, url.username, url.secret, options.client_name, self._identity)
+        self._greeting = Greeting(
+            url.db, url.username, url.secret, options.client_name, self._identity, primary_only=url.primary_only
+        )
         self._known = KnownScripts(self._identity)
         self._lock = threading.Lock()
         self._public: redis.Redis | None = None

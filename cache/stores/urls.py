@@ -48,6 +48,7 @@ class StoreURL:
         tls: file names for rediss: ``ssl_ca_certs``, ``ssl_certfile``, ``ssl_keyfile``.
         hosts: those that are asked where the others are, with their ports: some of a cluster, or the sentinels.
         service: the name that sentinels know the primary by.
+        primary_only: a replica that is found there is not spoken to.
         password_file: holds the password in place of ``password``; no part of a URL.
     """
 
@@ -61,12 +62,13 @@ class StoreURL:
     tls: tuple[tuple[str, str], ...] = ()
     hosts: tuple[tuple[str, int], ...] = ()
     service: str = ""
+    primary_only: bool = False
     password_file: str = ""
 
     def of(self, host: str, port: int) -> StoreURL:
         """The URL of one of several servers, with the same password and TLS."""
         plain = self.scheme.partition("+")[0]
-        return replace(self, scheme=plain, host=host, port=port, hosts=(), service="")
+        return replace(self, scheme=plain, host=host, port=port, hosts=(), service="", primary_only=bool(self.service))
 
     @property
     def secret(self) -> str | PasswordFile | None:

@@ -271,7 +271,9 @@ ODD = st.one_of(
 @settings(max_examples=30, deadline=None)
 def test_what_cannot_be_written_here_is_left_to_the_sdk(spans: list[Spoken]) -> None:
     """Text that is none, numbers of more than 64 bits, bytes, nothing at all: sent or left out as it does."""
-    assert parts(ours(BENCH, spans)) == parts(theirs(spans))
+    made = ours(BENCH, spans)
+    assert parts(made) == parts(theirs(spans))
+    assert all(scope.spans for one in made.resource_spans for scope in one.scope_spans)
 
 
 def test_numbers_that_are_equal_keep_their_types(bench: Bench) -> None:

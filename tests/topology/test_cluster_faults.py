@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -202,3 +203,18 @@ def test_a_sweep_while_slots_move_makes_all_invalid(cluster: Cluster) -> None:
         finally:
             cluster.move_keys(slot, source, target)
             cluster.end_move(slot, target)
+
+
+def test_a_demoted_primary_answers_nothing_itself(spoilt: Cluster) -> None:
+    """A replica may lag: whoever still takes it for the primary is sent on."""
+    with opened(spoilt) as cache:
+        assert cache.set("prompt", "k", 1)
+        first = spoilt.owner("gen:category:prompt")
+        second = spoilt.replica_of(first)
+        second.ask("CLUSTER", "FAILOVER")
+        until(lambda: second.is_primary and not first.is_primary, "the replica takes over")
+        first.ask("CONFIG", "RESETSTAT")
+        for _ in range(3):
+            cache.get_or_compute("prompt", "k", lambda: 1)
+        stats = first.ask("INFO", "commandstats").decode()
+        assert re.findall(r"cmdstat_mget:calls=([1-9]\d*)", stats) == []

@@ -9,7 +9,7 @@ from typing import Any
 from cache.clock import Deadline
 from cache.stores.async_packing import Packer
 from cache.stores.cluster.member import Member
-from cache.stores.cluster.requests import commands_of, finish, learn, replies_to
+from cache.stores.cluster.requests import commands_of, finish, learn
 from cache.stores.cluster.words import Ask
 from cache.stores.exchange import Exchange
 from cache.stores.lanes import Lanes
@@ -43,6 +43,7 @@ class AsyncSending:
         self._call: Exchange | None = None
         self._span: CommandSpan | None = None
         self._commands: list[tuple[Any, ...]] = []
+        self._own: list[int] = []
         self._answer: asyncio.Future[Any] | None = None
         self._trouble: Exception | None = None
         self._over = False
@@ -54,7 +55,7 @@ class AsyncSending:
 
     def _send(self, call: Exchange) -> None:
         node = self._node
-        self._commands = commands_of(self._asks, node.known)
+        self._commands, self._own = commands_of(self._asks, node.known)
         self._span = node.spans.start(self._commands, pipeline=len(self._commands) > 1)
         data = node.packer.pack_all(self._commands)
         lane = node.lanes.ready(data, call)
@@ -88,9 +89,10 @@ class AsyncSending:
         self._over = True
         if self._span is not None:
             finish(self._span, replies)
-        learn(self._asks, self._commands, replies, self._node.known)
+        told = [replies[i] for i in self._own]
+        learn(self._asks, [self._commands[i] for i in self._own], told, self._node.known)
         self._node.guard.answered(call)
-        return replies_to(self._asks, replies)
+        return told
 
     def _failed(self, error: Exception) -> None:
         """Keep what went wrong."""

@@ -19,17 +19,12 @@ class Member:
         url: of it alone.
         breaker: its own.
         spans: of the commands that it is sent.
-        in_cluster: a replica is told to answer; to a primary that says nothing.
     """
 
-    def __init__(
-        self, url: StoreURL, options: StoreOptions, breaker: Breaker, spans: CommandSpans, *, in_cluster: bool = True
-    ) -> None:
+    def __init__(self, url: StoreURL, options: StoreOptions, breaker: Breaker, spans: CommandSpans) -> None:
         self.url, self.spans, self.breaker = url, spans, breaker
         self.known = Known()
-        self.greeting = Greeting(
-            0, url.username, url.secret, options.client_name, self.known.identity, reads_replicas=in_cluster
-        )
+        self.greeting = Greeting(0, url.username, url.secret, options.client_name, self.known.identity)
         self.guard = Guard(self.breaker, options.ceiling_s)
 
     @property

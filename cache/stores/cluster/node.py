@@ -7,7 +7,7 @@ from typing import Any
 
 from cache.clock import Deadline
 from cache.stores.cluster.member import Member
-from cache.stores.cluster.requests import commands_of, finish, learn, replies_to
+from cache.stores.cluster.requests import commands_of, finish, learn
 from cache.stores.cluster.words import Ask
 from cache.stores.exchange import Exchange
 from cache.stores.guard import others_are_suspect
@@ -52,6 +52,7 @@ class Sending:
         self._call: Exchange | None = None
         self._span: CommandSpan | None = None
         self._commands: list[tuple[Any, ...]] = []
+        self._own: list[int] = []
         self._trouble: Exception | None = None
         self._over = False
         try:
@@ -66,7 +67,7 @@ class Sending:
     def _send(self, call: Exchange) -> None:
         node = self._node
         self.held = held = node.rack.take(call)
-        self._commands = commands_of(self._asks, node.known)
+        self._commands, self._own = commands_of(self._asks, node.known)
         self._span = node.spans.start(self._commands, pipeline=len(self._commands) > 1)
         held.make_ready(call)
         held.begin(call, pack_in_parts(self._commands))
@@ -96,10 +97,11 @@ class Sending:
         if self._span is not None:
             finish(self._span, replies)
         self._over = True
-        learn(self._asks, self._commands, replies, self._node.known)
+        told = [replies[i] for i in self._own]
+        learn(self._asks, [self._commands[i] for i in self._own], told, self._node.known)
         self._give_back()
         self._node.guard.answered(call)
-        return replies_to(self._asks, replies)
+        return told
 
     def _failed(self, error: Exception) -> None:
         """Give everything back, and keep what went wrong."""

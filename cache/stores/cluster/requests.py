@@ -11,7 +11,7 @@ from cache.stores.cluster.words import Ask
 from cache.stores.greeting import Identity, KnownScripts
 from telemetry.commands import CommandSpan
 
-_ASKING = ("ASKING",)
+_ASKING, _READING, _AS_EVER = ("ASKING",), ("READONLY",), ("READWRITE",)
 
 
 class Known:
@@ -46,13 +46,26 @@ class Greeted(Identity):
         self.met = True
 
 
-def commands_of(asks: Sequence[Ask], known: Known) -> list[tuple[Any, ...]]:
-    """The commands as they are sent: scripts by digest where the server has them, or will have by then."""
-    commands: list[tuple[Any, ...]] = []
+Commands = list[tuple[Any, ...]]
+
+
+def commands_of(asks: Sequence[Ask], known: Known) -> tuple[Commands, list[int]]:
+    """The commands as they are sent: scripts by digest where the server has them, or will have by then.
+
+    Returns:
+        The commands, and where among them each ask's own stands: others tell the server how to take those.
+    """
+    commands: Commands = []
+    own: list[int] = []
     on_its_way: set[str] = set()
+    reading = False
     for ask in asks:
+        if ask.spot.reading is not reading:
+            reading = ask.spot.reading
+            commands.append(_READING if reading else _AS_EVER)
         if ask.spot.asking:
             commands.append(_ASKING)
+        own.append(len(commands))
         script = ask.script
         if script is None:
             commands.append(ask.args)
@@ -61,24 +74,23 @@ def commands_of(asks: Sequence[Ask], known: Known) -> list[tuple[Any, ...]]:
         else:
             on_its_way.add(script.sha)
             commands.append(("EVAL", script.text, *ask.args))
-    return commands
+    if reading:
+        # the connection serves others afterwards
+        commands.append(_AS_EVER)
+    return commands, own
 
 
-def learn(asks: Sequence[Ask], commands: Sequence[Sequence[Any]], replies: Sequence[Any], known: Known) -> None:
-    """Note which scripts the server has now."""
-    answers = iter(_pairs(asks, commands, replies))
-    for ask, (command, reply) in zip(asks, answers, strict=True):
+def learn(asks: Sequence[Ask], commands: Commands, replies: Sequence[Any], known: Known) -> None:
+    """Note which scripts the server has now.
+
+    Args:
+        commands: of the asks alone, as ``replies``.
+    """
+    for ask, command, reply in zip(asks, commands, replies, strict=True):
         if isinstance(reply, NoScriptError):
             known.scripts.forget()
         elif ask.script is not None and command[0] == "EVAL" and not isinstance(reply, Exception):
             known.scripts.learn(ask.script)
-
-
-def _pairs(
-    asks: Sequence[Ask], commands: Sequence[Sequence[Any]], replies: Sequence[Any]
-) -> list[tuple[Sequence[Any], Any]]:
-    pairs = list(zip(commands, replies, strict=True))
-    return pairs if len(pairs) == len(asks) else [pair for pair in pairs if pair[0] is not _ASKING]
 
 
 def finish(span: CommandSpan, replies: Sequence[Any]) -> None:
@@ -88,15 +100,3 @@ def finish(span: CommandSpan, replies: Sequence[Any]) -> None:
         span.finish(alone)
     else:
         span.finish(None, list(replies) if len(replies) > 1 else alone)
-
-
-def replies_to(asks: Sequence[Ask], replies: Sequence[Any]) -> list[Any]:
-    """The reply to each ask, without those to what stood before it."""
-    if len(asks) == len(replies):
-        return list(replies)
-    told, found = iter(replies), []
-    for ask in asks:
-        if ask.spot.asking:
-            next(told)
-        found.append(next(told))
-    return found

@@ -125,7 +125,7 @@ class _Routes:
         if place is None:
             return Answer(StoreError(ErrorType.REFUSED, "a slot without a server", sent_nothing=True), Spot(_NOWHERE))
         replica = self._advice.pick(part.key or "", self.topology.replicas(place)) if part.replica else None
-        return Spot(replica or place)
+        return Spot(place) if replica is None else Spot(replica, reading=True)
 
     def _next(
         self, part: Part, spot: Spot, trouble: Exception, *, first: bool
@@ -137,7 +137,7 @@ class _Routes:
             if part.at is not None:
                 return Answer(StoreError(ErrorType.REFUSED, "the slot is moving"), spot)
             return (yield from self._redirected(spot, trouble))
-        if part.replica and spot.place not in self.topology.primaries:
+        if spot.reading:
             # whatever ails a replica, its primary knows
             return self._first(part._replace(replica=False))
         if first and part.at is None and isinstance(trouble, StoreError) and _may_go_again(part, trouble):

@@ -9,10 +9,16 @@ from cache.stores.cluster.topology import Place
 
 
 class Spot(NamedTuple):
-    """A node, and whether it is to be told that a slot is on its way to it."""
+    """A node, and what it is to be told first.
+
+    Args:
+        asking: that a slot is on its way to it.
+        reading: that it is asked as a replica; without that it sends on to its primary.
+    """
 
     place: Place
     asking: bool = False
+    reading: bool = False
 
 
 class Ask(NamedTuple):

@@ -65,7 +65,7 @@ class Sentinels:
         # a sentinel that was slow once may soon be the one who knows
         pauses = replace(self._options.breaker, last_pause_s=PROBE_S)
         breaker = Breaker(self._clock, lambda _: None, pauses)
-        return Member(url, self._options, breaker, spans, in_cluster=False)
+        return Member(url, self._options, breaker, spans)
 
     def member(self, place: Place) -> Member:
         """The sentinel at a place."""
