@@ -8,7 +8,10 @@ from faults import catalogue
 from faults.registry import Row
 from faults.running import played
 
-PLAYS = [pytest.param(*each, id=f"{each[0].number}-{each[1]}-{each[2]}") for each in catalogue.in_turn()]
+PLAYS = [
+    pytest.param(row, form, path, id=f"{row.number}-{form}-{path}", marks=[pytest.mark.machine] if row.network else [])
+    for row, form, path in catalogue.in_turn()
+]
 
 
 @pytest.mark.parametrize(("row", "form", "path"), PLAYS)

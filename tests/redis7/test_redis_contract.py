@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from stores.test_store_contract import *  # noqa: F403
 from stores.test_store_faults import *  # noqa: F403
 from support.debian_redis import version
+
+pytestmark = pytest.mark.machine
 
 
 def test_it_is_redis() -> None:

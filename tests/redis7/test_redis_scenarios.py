@@ -18,6 +18,8 @@ from cache.doctor import RIGHTS
 from cache.stores.embedded import _free_port
 from cache.testing import ManualClock
 
+pytestmark = pytest.mark.machine
+
 TABLE = [*test_scenarios.SCENARIOS, *test_scenarios_of_invalidation.SCENARIOS]
 
 
