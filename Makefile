@@ -8,7 +8,7 @@ BENCH := .venv/bench
 export PYTHONDONTWRITEBYTECODE :=
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/bytecode
 
-.PHONY: help demo test fuzz audit sbom bench check lint types contracts serve stack-up stack-down test-rules test-stack test-container lock clean
+.PHONY: help demo test test-machine faults soak fuzz audit sbom bench check lint types contracts serve stack-up stack-down test-rules test-stack test-container lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -24,8 +24,18 @@ demo: $(ENV)/.synced ## run a real workflow cold, warm and changed, and see why 
 serve: $(ENV)/.synced ## serve the API on 127.0.0.1:8000 over an embedded server
 	REDIS_URL=$${REDIS_URL:-embedded://} $(RUN) -m cache serve
 
-test: $(ENV)/.synced ## run every test that needs no container
-	$(RUN) -m pytest -m "not container"
+test: $(ENV)/.synced ## run every test that needs no container and no root
+	$(RUN) -m pytest -m "not container and not machine"
+
+test-machine: $(ENV)/.synced ## run the tests that need root, iptables and Debian's redis-server
+	$(RUN) -m pytest -m machine tests/faults tests/redis7
+
+faults: $(ENV)/.synced ## play the catalogue of faults and write docs/reliability.md (root; ONLY=1,46 for some rows; SHORT=1)
+	PYTHONPATH=tests:. $(RUN) -m faults $(if $(ONLY),--only $(ONLY)) $(if $(SHORT),--short)
+	$(RUN) tools/measure_faults.py
+
+soak: $(ENV)/.synced ## an hour of mixed load: memory, descriptors and p99 stay flat (MINUTES=2 for a short one)
+	$(RUN) -m benchmarks.soak $(or $(MINUTES),60)
 
 $(BENCH)/.synced: uv.lock pyproject.toml tools/bootstrap.py
 	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.14 is needed: install python3, or set PYTHON=..."; exit 1; }

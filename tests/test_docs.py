@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from faults import catalogue, page
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -151,9 +152,19 @@ def test_the_reliability_page_names_tests_that_exist() -> None:
         assert source.exists(), file
         # scenarios are coroutines of a table that ``test_scenario`` runs over both twins
         assert re.search(rf"def {test}\(", source.read_text()), f"{file}::{test}"
-    rows = re.findall(r"^\| (S?\d+) \|(.*)$", text, re.MULTILINE)
+    rows = re.findall(r"^\| ([A-Z]?\d+[a-z]?) \|(.*)$", text, re.MULTILINE)
+    played = {row.number for row in catalogue.rows()}
     assert len(rows) == len({number for number, _ in rows}) > 60
-    assert [number for number, row in rows if "::" not in row and "open" not in row] == []
+    assert played <= {number for number, _ in rows}
+    assert [n for n, row in rows if n not in played and "::" not in row and "open" not in row] == []
+
+
+def test_the_tables_of_the_reliability_page_are_fresh() -> None:
+    """They are what its data says, and no row of the catalogue was left unplayed."""
+    data = page.load()
+
+    assert page.filled(FIGURES.read_text(), data) == FIGURES.read_text(), "run make faults, or python -m faults --page"
+    assert [row.number for row in catalogue.rows() if row.number not in data["plays"]] == []
 
 
 def test_the_figures_have_their_places() -> None:

@@ -24,6 +24,10 @@ COUNTED = frozenset({ErrorType.TIMEOUT, ErrorType.REFUSED, ErrorType.AUTH, Error
 """Trouble that says the store is not there; refusals of one command (noperm, oom, readonly) do not."""
 
 
+LOST_S = 5.0
+"""Seconds after which a probe that has told nothing was lost, as to an interrupt before it began: the next may try."""
+
+
 @dataclass(frozen=True, slots=True)
 class BreakerOptions:
     """How soon the breaker opens and how fast it tries again.
@@ -74,7 +78,7 @@ class Breaker:
         """The state now."""
         self._failures: deque[float] = deque(maxlen=self._options.failures)
         self._pause = self._options.first_pause_s
-        self._retry_at = 0.0
+        self._retry_at = self._lost_at = 0.0
         self._probing = False
         self._news: deque[BreakerState] = deque()
         self._telling = threading.Lock()
@@ -98,9 +102,10 @@ class Breaker:
         with self._lock:
             if self.state is BreakerState.CLOSED:
                 return Permit.FREE
-            if self._probing or self._clock.monotonic() < self._retry_at:
+            now = self._clock.monotonic()
+            if now < (self._retry_at if not self._probing else self._lost_at):
                 return Permit.REFUSED
-            self._probing = True
+            self._probing, self._lost_at = True, now + LOST_S
             self._become(BreakerState.HALF_OPEN)
         self._tell()
         return Permit.PROBE

@@ -11,7 +11,7 @@ from cache.core.entry import tombstone
 from cache.core.generations import FENCE_OF_CATEGORY, TOKEN, category_scope
 from cache.core.healing import change
 from cache.core.patterns import PatternPlan
-from cache.core.scripts import CHANGE, DELETE
+from cache.core.scripts import CHANGE, DELETE, SWEEP
 from cache.core.steps import Arg, Call, Pause, RunScript
 from cache.errors import PatternError, StoreError
 from telemetry.events import OperationEvent
@@ -154,7 +154,7 @@ def sweep(engine: Engine, glob: str, event: OperationEvent, *, dry_run: bool = F
 
 def _unlink(engine: Engine, names: Sequence[bytes]) -> Operation[int]:
     try:
-        return int((yield Call(("UNLINK", *names), engine.writing())))
+        return int((yield RunScript(SWEEP, names, (), engine.writing())))
     finally:
         engine.changed(names=[name.decode("utf-8", "surrogateescape") for name in names])
 

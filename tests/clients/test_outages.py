@@ -110,6 +110,30 @@ def test_an_invalidation_in_an_outage_is_made_good(server: EmbeddedServer) -> No
         assert cache.get("context", ("t", 1)) is MISS
 
 
+def test_a_full_server_still_takes_invalidations(server: EmbeddedServer) -> None:
+    """Without memory for a new token the old one is forgotten: what was invalidated is gone, what was not is served."""
+    import redis
+
+    with (
+        redis.Redis(unix_socket_path=server.socket) as admin,
+        Cache.from_url(server.url, read_deadline=2, write_deadline=2) as cache,
+    ):
+        cache.set("prompt", "k", "old", tags=["red"])
+        cache.set("static", "k", "kept")
+        admin.config_set("maxmemory-policy", "noeviction")
+        admin.config_set("maxmemory", 1)
+
+        assert cache.set("prompt", "other", 1) is False
+        assert cache.invalidate(tags=["red"]) == 1
+        assert not cache.pending
+        assert cache.get("prompt", "k") is MISS
+        assert cache.get("static", "k") == "kept"
+        admin.config_set("maxmemory", 1 << 28)
+        assert cache.get("prompt", "k") is MISS
+        assert cache.get_or_compute("prompt", "k", lambda: "new") == "new"
+        assert cache.get("prompt", "k") == "new"
+
+
 def test_a_restart_from_disk_brings_nothing_back() -> None:
     """A server that restarts with its data is another server: everything is cold, nothing old."""
     with EmbeddedServer() as first:

@@ -94,6 +94,17 @@ async def a_pattern_leaves_other_entries_valid(stage: Stage) -> None:
 
 
 @scenario
+async def a_pattern_leaves_tombstones(stage: Stage) -> None:
+    """What refuses a write from before a delete outlives a sweep, or the write would pass after both."""
+    await stage.cache.set("prompt", "x1", 1)
+    await stage.cache.delete("prompt", "x1")
+    await stage.cache.set("prompt", "x2", 2)
+    assert await stage.cache.invalidate(pattern="prompt:x*") == 1
+    assert (await stage.cache.lookup("prompt", "x1")).miss_reason == "invalidated"
+    assert (await stage.cache.lookup("prompt", "x2")).miss_reason != "invalidated"
+
+
+@scenario
 async def a_computation_that_was_overtaken_is_not_stored(stage: Stage) -> None:
     """What was computed before an invalidation goes to its caller and not into the store."""
     other = stage.another()

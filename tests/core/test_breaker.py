@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from cache.core.breaker import COUNTED, Breaker, BreakerOptions, Permit
+from cache.core.breaker import COUNTED, LOST_S, Breaker, BreakerOptions, Permit
 from cache.testing.clock import ManualClock
 from telemetry.vocabulary import BREAKER_GAUGE, BreakerState, ErrorType
 
@@ -288,3 +288,31 @@ def test_only_trouble_with_the_whole_store_counts():
     assert not COUNTED & {ErrorType.NOPERM, ErrorType.OOM, ErrorType.READONLY, ErrorType.DECODE}
     assert {ErrorType.TIMEOUT, ErrorType.REFUSED, ErrorType.LOADING} <= COUNTED
     assert BREAKER_GAUGE == {CLOSED: 0, HALF_OPEN: 1, OPEN: 2}
+
+
+def test_a_probe_that_tells_nothing_is_lost(breaker, clock):
+    """An interrupt between permission and call keeps nobody out for ever; a late word of that probe is heard."""
+    breaker.failed(Permit.FREE, silent=True)
+    clock.tick(0.1)
+    assert breaker.enter() is Permit.PROBE
+    clock.tick(LOST_S - 0.1)
+    assert breaker.enter() is Permit.REFUSED
+    clock.tick(0.2)
+
+    assert breaker.enter() is Permit.PROBE
+    assert breaker.enter() is Permit.REFUSED
+    breaker.succeeded(Permit.PROBE)
+    assert breaker.state is CLOSED
+
+
+def test_probes_may_take_longer_one_after_the_other(breaker, clock):
+    """The first has a tenth of its deadline, and in the end each has all of it."""
+    breaker.failed(Permit.FREE, silent=True)
+    shares = []
+    for _ in range(6):
+        shares.append(breaker.patience)
+        clock.tick(1.1)
+        assert breaker.enter() is Permit.PROBE
+        breaker.failed(Permit.PROBE)
+
+    assert shares == pytest.approx([0.1, 0.2, 0.4, 0.8, 1, 1])

@@ -54,8 +54,15 @@ def part(name: str, start: int, length: int) -> str:
         (scripts.COMMIT, f"redis.call('PTTL', KEYS[i]) < lifetime * {plan.LEAST}"),
         (scripts.COMMIT, f"redis.call('PTTL', name) < lifetime * {plan.LEAST}"),
         (scripts.DELETE, f"'GETRANGE', KEYS[i], 0, {OWN - 1}"),
-        (scripts.DELETE, f"{part('head', 0, len(entry.MAGIC))} == {lua(entry.MAGIC)}"),
-        (scripts.DELETE, f"string.byte(head, {OWN}) == {entry.TOMBSTONE}"),
+        *[
+            (script, fragment)
+            for script in (scripts.DELETE, scripts.SWEEP)
+            for fragment in (
+                f"{part('head', 0, len(entry.MAGIC))} == {lua(entry.MAGIC)}",
+                f"string.byte(head, {OWN}) == {entry.TOMBSTONE}",
+            )
+        ],
+        (scripts.SWEEP, f"'GETRANGE', KEYS[i], 0, {OWN - 1}"),
     ],
 )
 def test_a_script_says_what_the_constants_say(script: Lua, fragment: str) -> None:

@@ -70,7 +70,8 @@ class Limits:
         Args:
             slack: how much more time may pass than the limits say.
         """
-        found = [f"{name} {getattr(figures, name)}" for name in ("wrong", "errors") if getattr(figures, name)]
+        found = [] if figures.calls else ["nothing was done"]
+        found += [f"{name} {getattr(figures, name)}" for name in ("wrong", "errors") if getattr(figures, name)]
         for part in fields(self):
             limit, value = getattr(self, part.name), getattr(figures, part.name)
             if limit is not None and part.name in TIMES:

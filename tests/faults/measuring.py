@@ -20,7 +20,9 @@ from faults.watching import holding
 from faults.web import Web
 
 WARM_S, SHORT_WARM_S = 1.5, 0.8
-AFTER_S, SHORT_AFTER_S = 3.0, 2.2
+GIVE_UP_S = 8.0
+"""After so long without recovery there is none."""
+
 BACK = 0.95
 """Share of the earlier hit ratio that counts as recovered."""
 
@@ -45,7 +47,7 @@ def _place(row: Row, short: bool) -> Iterator[Place]:
 
 
 def _caller(row: Fault, place: Place, form: str, path: str) -> Caller:
-    load = Load(place.url, place.truth, row.callers, {"fast_path": path == "fast", **row.settings})
+    load = Load(place.url, place.truth, row.callers, {"fast_path": path == "fast", **row.settings}, pace_s=row.pace_s)
     if form == "sync":
         return Threads(load)
     return Tasks(load) if form == "asyncio" else Web(load, place.folder)
@@ -78,12 +80,9 @@ def _under_load(row: Fault, place: Place, form: str, path: str) -> Figures:
         computed = place.truth.computed() - computed
         act.close()
         healed = now()
-        time.sleep(SHORT_AFTER_S if place.short else AFTER_S)
         before = caller.book.between(warm_from, began)
         during = caller.book.between(began, healed)
-        figures.recovery_s = caller.book.recovered_after(healed, BACK * share_of_hits(before))
-        if figures.recovery_s is None:
-            figures.recovery_s = float("inf")
+        figures.recovery_s = _recovery(caller, healed, BACK * share_of_hits(before))
         figures.more["transitions"] = caller.transitions() - changes
         figures.mib = round(max(0.0, holding().mib - mib), 1)
     finally:
@@ -110,6 +109,16 @@ def _until_warm(caller: Caller) -> float:
             raise TimeoutError(f"the callers never hit: {caller.book.notes[-3:]}")
         time.sleep(0.02)
     return now()
+
+
+def _recovery(caller: Caller, healed: float, ratio: float) -> float:
+    """Seconds until the hit ratio is back; infinite when it never is."""
+    while now() < healed + GIVE_UP_S:
+        time.sleep(0.1)
+        found = caller.book.recovered_after(healed, ratio)
+        if found is not None:
+            return found
+    return float("inf")
 
 
 def _last(act: Any, row: Fault, lasts: float) -> None:

@@ -35,6 +35,7 @@ class Fault:
         options: of the server.
         settings: of the callers' caches.
         callers: threads or tasks.
+        pace_s: each one's pause between two calls.
         expected: computations expected, of the place, the calls made and the changes; the figure is their share.
         tests: of the ordinary suite that hold the row too.
     """
@@ -53,6 +54,7 @@ class Fault:
     maxmemory: str = "256mb"
     settings: dict[str, Any] = field(default_factory=dict)
     callers: int = 4
+    pace_s: float = 0.002
     limits: Limits = field(default_factory=Limits)
     variants: tuple[tuple[str, str], ...] = VARIANTS
     expected: Callable[[Place, int], float] | None = None

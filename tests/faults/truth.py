@@ -14,7 +14,10 @@ KEYS = 48
 SLOTS = 16
 """Processes that may ask."""
 
-_WORDS = KEYS * (2 + 2 * SLOTS)
+UNSURE = 4
+"""Versions of a key that are remembered as written without an answer."""
+
+_WORDS = KEYS * (2 + 2 * SLOTS + UNSURE)
 
 
 class Truth:
@@ -62,7 +65,17 @@ class Truth:
 
     def computed(self) -> int:
         """How often the origin was asked, by all processes."""
-        return sum(self._words[KEYS * (2 + SLOTS) :])
+        return sum(self._words[KEYS * (2 + SLOTS) : KEYS * (2 + 2 * SLOTS)])
+
+    def unsure(self, key: int, version: int) -> None:
+        """A write of this version had no answer: it may still arrive, at any time."""
+        at = KEYS * (2 + 2 * SLOTS) + UNSURE * key
+        self._words[at + version % UNSURE] = version
+
+    def is_unsure(self, key: int, version: int) -> bool:
+        """Whether a write of this version had no answer."""
+        at = KEYS * (2 + 2 * SLOTS) + UNSURE * key
+        return version > 0 and self._words[at + version % UNSURE] == version
 
     def legal(self, key: int, lowest: int, value: object) -> bool:
         """Whether an answer may stand: of this key, not below the floor at the question, and true at some time."""

@@ -207,3 +207,9 @@ class Web:
             time.sleep(0.1)
         beyond = max(0, left.descriptors - allowed)
         return Holding(beyond, max(0, left.threads - WORKERS), max(0, left.tasks - 4 * WORKERS), left.mib)
+
+    def abandon(self) -> None:
+        """End the load over a site that has gone."""
+        self._over.set()
+        self._go.set()
+        self._pool.shutdown()

@@ -12,7 +12,7 @@ from typing import Any
 import redis
 
 from cache.core.generations import CATEGORY_RECORD
-from cache.core.scripts import CHANGE, COMMIT, DELETE, MAKE_GENERATIONS
+from cache.core.scripts import CHANGE, COMMIT, DELETE, MAKE_GENERATIONS, SWEEP
 from cache.core.steps import Arg, Batch, Call, RunScript, StoreStep
 from cache.errors import StoreError
 from cache.stores.cluster.committing import commit, with_identity
@@ -149,6 +149,10 @@ def _change(step: RunScript, _topology: Topology) -> Plan:
     return sum(values((yield [_run(step, [key], change) for key, change in pairs])))
 
 
+def _sweep(step: RunScript, _topology: Topology) -> Plan:
+    return sum(values((yield [_run(step, [key], ()) for key in step.keys])))
+
+
 def _commit(step: RunScript, topology: Topology) -> Plan:
     return commit(step, topology.identity)
 
@@ -158,4 +162,5 @@ _SCRIPTS: dict[str, Callable[[RunScript, Topology], Plan]] = {
     MAKE_GENERATIONS.name: _make_generations,
     DELETE.name: _delete,
     CHANGE.name: _change,
+    SWEEP.name: _sweep,
 }
