@@ -27,7 +27,7 @@ serve: $(ENV)/.synced ## serve the API on 127.0.0.1:8000 over an embedded server
 test: $(ENV)/.synced ## run every test that needs no container and no root
 	$(RUN) -m pytest -m "not container and not machine"
 
-test-machine: $(ENV)/.synced ## run the tests that need root, iptables and Debian's redis-server
+test-machine: $(ENV)/.synced ## play every fault shortly, and Redis 7 (needs root, iptables and Debian's redis-server)
 	$(RUN) -m pytest -m machine tests/faults tests/redis7
 
 faults: $(ENV)/.synced ## play the catalogue of faults and write docs/reliability.md (root; ONLY=1,46 for some rows; SHORT=1)

@@ -8,12 +8,10 @@ from faults import catalogue
 from faults.registry import Row
 from faults.running import played
 
-PLAYS = [
-    pytest.param(row, form, path, id=f"{row.number}-{form}-{path}", marks=[pytest.mark.machine] if row.network else [])
-    for row, form, path in catalogue.in_turn()
-]
+PLAYS = [pytest.param(*each, id=f"{each[0].number}-{each[1]}-{each[2]}") for each in catalogue.in_turn()]
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize(("row", "form", "path"), PLAYS)
 def test_a_fault_harms_nobody(row: Row, form: str, path: str) -> None:
     """No wrong value, no error, nothing slower than it may be, back in time, nothing leaked."""
