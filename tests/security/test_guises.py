@@ -21,6 +21,7 @@ NAMED_IN_REDIS = {"cold_is_never_a_guess", "foreign_bytes_are_repaired", "the_pl
 READ_IN_PARTS = {
     "a_fence_refuses_what_was_overtaken",
     "a_pattern_leaves_other_entries_valid",
+    "a_pattern_leaves_tombstones",
     "explain_counts_nothing",
 }
 """They use a pattern of a part of a name, or read a tag out of an entry."""

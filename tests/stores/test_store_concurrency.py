@@ -184,7 +184,7 @@ def _nothing_under_way(store):
     path = store._home().path
     if isinstance(path, AsyncPlainPath):
         return not path.client.connection_pool._in_use_connections
-    return not path._lanes.pending()
+    return not path.lanes.pending()
 
 
 class OneTurn:
