@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from support.debian import found
 
 from faults import catalogue
 from faults.figures import Figures
@@ -55,8 +56,8 @@ def unreached(row: Row) -> str:
     """What this machine lacks for a row; empty when nothing is missing."""
     if not row.network:
         return ""
-    for program in ("unshare", "ip", "iptables"):
-        if shutil.which(program) is None:
+    for program, package in (("unshare", "util-linux"), ("ip", "iproute2"), ("iptables", "iptables")):
+        if found(program, package) is None:
             return f"{program} is not installed"
     asked = subprocess.run([*_apart(), "iptables", "-L", "-n"], capture_output=True, text=True, check=False)
     return "" if asked.returncode == 0 else f"no network namespace with iptables: {asked.stderr.strip()[:120]}"
