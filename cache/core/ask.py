@@ -64,7 +64,11 @@ def look_for(ask: Ask, sent: Sent | None = None) -> Operation[Hit | Found | None
             (found,) = yield from look(engine, policy, [ask.wanted], deadline, prepare=True)
         elif sent is not None or is_far(engine, policy):
             reply = yield from (_reply(ask, deadline) if sent is None else sent.answer(engine.recorder.now()))
-            hit = glance(engine, policy, ask.wanted, reply, engine.clock.time())
+            if sent is not None and reply is sent.reply:
+                # it was glanced at already
+                hit = sent.hit
+            else:
+                hit = glance(engine, policy, ask.wanted, reply, engine.clock.time())
             if hit is not None:
                 return hit
             miss = absent(engine, ask.wanted, reply)

@@ -64,7 +64,9 @@ def get(
                     return _told(engine, event, near).value
                 return count(event, near, engine.clock.time())
             now = engine.clock.time()
-            hit = glance(engine, policy, wanted, reply, now)
+            # what came straight away was glanced at already
+            glanced = sent is not None and reply is sent.reply
+            hit = sent.hit if sent is not None and glanced else glance(engine, policy, wanted, reply, now)
             if hit is not None:
                 return count(event, hit, now)
             found = yield from look_on(engine, policy, wanted, reply, deadline)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from cache.clock import Deadline
+from cache.core.quick import Hit
 from cache.core.shelves import Wanted
 from cache.core.steps import Call, Step
 from cache.errors import StoreError
@@ -73,6 +74,7 @@ class Sent:
         spans: make the span of its command.
         deadline: of the whole operation.
         began: when it went out, and ``heard`` when the reply was here, by the recorder's clock.
+        hit: what a glance at the reply showed; None where the long way must say.
         ticket: of the key's flights, where the caller has entered.
     """
 
@@ -82,6 +84,7 @@ class Sent:
     deadline: Deadline
     began: float
     heard: float
+    hit: Hit | None = None
     ticket: int = 0
 
     def answer(self, now: float) -> Generator[Step, Any, Any]:

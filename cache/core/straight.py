@@ -116,7 +116,7 @@ class StraightHits:
                 return hit[0]
         deadline = Deadline(engine.clock, self._seconds)
         deadline.at -= self._now() - began
-        return Sent(want, reply, line.spans, deadline, began, heard)
+        return Sent(want, reply, line.spans, deadline, began, heard, hit)
 
     def _place(self, category: str) -> Place | None:
         """Where a category's keys are kept and its hits counted; None where the operation is needed."""
@@ -135,7 +135,7 @@ class AsyncStraightHits(StraightHits):
     __slots__ = ()
 
     async def find_soon(self, category: Any, key: Any, tags: Sequence[str] = ()) -> Any:
-        """As ``find``.
+        """As ``find``, whose steps are repeated here: a call in between would cost each hit of both.
 
         Raises:
             UnknownCategoryError, CacheKeyError: as ``find``.
