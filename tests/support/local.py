@@ -132,10 +132,16 @@ def settled(cache: Any) -> None:
 
     def heeded() -> bool:
         answered: list[Any] = []
-        with tier._lock:
-            tier._questions.append(Question((("PING",),), answered.extend))
-        tier.wake()
-        until(lambda: bool(answered))
+        give_up = time.monotonic() + 10.0
+        while not answered:
+            assert time.monotonic() < give_up, "nobody answers"
+            # asked again: the push of a FLUSHALL and a lost connection drop what was asked before
+            with tier._lock:
+                tier._questions.append(Question((("PING",),), answered.extend))
+            tier.wake()
+            again = time.monotonic() + 0.1
+            while not answered and time.monotonic() < again:
+                time.sleep(0.001)
         return not tier._own._aside and not any(bond.asked for bond in tier._bonds._bonds.values())
 
     until(heeded)
