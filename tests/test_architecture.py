@@ -60,7 +60,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cache.wiring",),
     ("cache.redis_client", "cache.async_redis_client", "cache.layer", "cache.async_layer"),
     ("cache",),
-    ("cache.stopping", "cache.observing"),
+    ("cache.stopping", "cache.observing", "cache.passes"),
     ("cache.workers",),
     ("cache.workflow", "cache.testing"),
     ("cache.api",),
