@@ -25,6 +25,7 @@ class _Mark:
 
     number: int
     seen: Figures
+    at: float
 
 
 class Timeline:
@@ -39,6 +40,7 @@ class Timeline:
         self.bin_s, self.bins = bin_s, bins
         self._seen = nothing()
         self._last: tuple[object, Figures] | None = None
+        self._at: float | None = None
         self._marks: deque[_Mark] = deque(maxlen=bins)
         self._rows: deque[dict[str, Any]] = deque(maxlen=bins - 1 if bins > 1 else 1)
 
@@ -54,28 +56,33 @@ class Timeline:
         if not self._marks or self._marks[-1].number < number:
             if self._marks:
                 self._rows.append(self._row())
-            self._marks.append(_Mark(number, self._seen))
+            self._marks.append(_Mark(number, self._seen, at if self._at is None else self._at))
             while self._marks[0].number <= number - self.bins:
                 self._marks.popleft()
         if self._last is not None and self._last[0] == source and _continues(figures, self._last[1]):
             self._seen = self._seen.plus(figures.after(self._last[1]))
-        self._last = (source, figures)
+        self._last, self._at = (source, figures), at
 
     def window(self) -> Figures:
         """What was counted in all bins together."""
         return self._seen.after(self._marks[0].seen) if self._marks else nothing()
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row for each bin, the last one still growing: its beginning ``t`` in seconds since the epoch, latencies in
-        seconds, and by category the lookups by outcome (in the order of ``SHOWN``), seconds avoided and spent."""
+        """A row for each bin, the last one still growing.
+
+        Returns:
+            By row its beginning ``t`` in seconds since the epoch, how many ``seconds`` lie between its last look and
+            that of the bin before, p50 and p99 of hits and misses in seconds, and by category the lookups by outcome
+            (in the order of ``SHOWN``), seconds avoided and seconds spent.
+        """
         if not self._marks:
             return []
         first = self._marks[0].number * self.bin_s
         return [*(row for row in self._rows if row["t"] >= first), self._row()]
 
     def _row(self) -> dict[str, Any]:
-        mark = self._marks[-1]
-        return {"t": mark.number * self.bin_s, **row(self._seen.after(mark.seen))}
+        mark, at = self._marks[-1], self._at or 0.0
+        return {"t": mark.number * self.bin_s, "seconds": round(at - mark.at, 3), **row(self._seen.after(mark.seen))}
 
 
 def row(figures: Figures) -> dict[str, Any]:

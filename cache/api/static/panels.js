@@ -102,9 +102,6 @@ export class HitRate {
   }
 }
 
-// Seconds that a bin has lasted so far.
-const lasted = (frame, k) => Math.max(2, Math.min(frame.bin_s, frame.at - frame.bins[k].t));
-
 export class Outcomes {
   constructor() {
     this.chart = new TimeChart({
@@ -125,7 +122,7 @@ export class Outcomes {
       return sum;
     });
     const series = frame.outcomes.map((name, i) => ({
-      name, colour: hue(OUTCOMES, name), values: sums.map((sum, k) => sum[i] / lasted(frame, k)),
+      name, colour: hue(OUTCOMES, name), values: sums.map((sum, k) => sum[i] / Math.max(1, frame.bins[k].seconds)),
     }));
     this.chart.update({ ...over(frame), series });
     const shown = series.filter((one) => ["hit", "miss"].includes(one.name) || frame.total[one.name] > 0);
@@ -218,7 +215,7 @@ export class Saved {
       },
     );
     const now = frame.bins.reduce((sum, bin) => Object.values(bin.categories).reduce((n, found) => n + found[AVOIDED] - found[SPENT], sum), 0);
-    say(this.sum, `${duration(now)} of it in the ${minutes(frame)}`);
+    say(this.sum, `In the ${minutes(frame)}: ${duration(now)}`);
     this.panel.rowsAre(data);
   }
 }
