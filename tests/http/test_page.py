@@ -272,6 +272,7 @@ def test_a_code_opens_once(glasscache_url: str) -> None:
         assert client.get("/").status_code == 200
         client.cookies.clear()
         assert client.get("/", params={"code": code}).status_code == 401
+    ticket.left.close()
     assert page_address("127.0.0.1", 8000, code) == f"http://127.0.0.1:8000/?code={code}"
     assert page_address("::", 80) == "http://[::1]:80/"
 
@@ -282,6 +283,9 @@ def test_a_code_opens_once_in_all_workers() -> None:
     copies = [Passes(ticket=pickle.loads(ForkingPickler.dumps(ticket))) for _ in range(2)]
     opened = [passes.redeem(code) for passes in copies] + [passes.redeem(code) for passes in copies]
     assert opened.count(True) == 1
+    for held in (ticket, *(passes.ticket for passes in copies)):
+        assert held is not None
+        held.left.close()
 
 
 def test_codes_and_cookies_have_an_end() -> None:
@@ -293,6 +297,7 @@ def test_codes_and_cookies_have_an_end() -> None:
     assert passes.holds(cookie)
     now[0] += CODE_S
     assert not passes.redeem(code)
+    ticket.left.close()
     now[0] = 1000.0 + COOKIE_S
     assert not passes.holds(cookie)
     assert not passes.holds(None)

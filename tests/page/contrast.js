@@ -26,7 +26,7 @@
     if (n < least) found.push(`${n.toFixed(2)} ${element.outerHTML.slice(0, 90)}`);
   };
   for (const element of document.querySelectorAll("body *")) {
-    if (element.closest("[hidden]") || element.closest(".unseen") || element.closest(".skip")) continue;
+    if (element.closest("[hidden]") || element.closest(".unseen") || element.closest(".skip, title")) continue;
     const style = getComputedStyle(element);
     const text = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
     if (text) mark(element, element instanceof SVGElement ? style.fill : style.color, 4.5);

@@ -92,7 +92,8 @@ def test_it_shows_what_is_counted_and_stays_still(browser: Browser, loaded: str,
         seen.frames(5)
         assert seen.page.locator(".tiles").inner_text() != before
         assert [seen.run("document.querySelector('.legend').offsetTop"), seen.run("document.body.scrollHeight")] == top
-        assert [value for value, number in seen.run("window.moved") if int(number) > first + 1] == []
+        # a part of a bar grows by some pixels; 0.1 is what Google's web vitals call good
+        assert sum(value for value, number in seen.run("window.moved") if int(number) > first + 1) < 0.002
         picture(seen, scheme)
 
 
@@ -108,7 +109,7 @@ def test_its_figures_are_those_of_the_json(browser: Browser, loaded: str) -> Non
         assert n is None or before["total_requests"] <= n <= after["total_requests"]
         reasons = {word for one in after["categories"].values() for word, n in one["miss_reasons"].items() if n}
         listed = set(seen.page.locator(".reasons li b").all_inner_texts())
-        assert listed <= reasons and len(listed) == min(4, len(reasons))
+        assert listed <= reasons and len(listed) == min(5, len(reasons))
 
 
 def test_nothing_but_names_and_numbers_is_on_it(browser: Browser, loaded: str) -> None:
@@ -136,7 +137,8 @@ def test_it_is_used_by_keyboard(browser: Browser, loaded: str) -> None:
                 " return [e.className.baseVal ?? e.className, name, b.top + scrollY, s.outlineStyle,"
                 " parseFloat(s.outlineWidth)]; })()"
             )
-            if told[1] is None or (reached and told[:2] == reached[0][:2]):
+            if seen.run("document.activeElement === document.body"):
+                # after the last one it is the browser's turn
                 break
             assert told[3] == "solid" and told[4] >= 2, f"no focus is seen on {told[:2]}"
             reached.append(told)

@@ -73,7 +73,7 @@ export class Tiles {
 export class HitRate {
   constructor() {
     this.chart = new TimeChart({
-      kind: "lines", label: "Hit rate by category over the last minutes.", height: 236, top: 1,
+      kind: "lines", label: "Hit rate by category over the last minutes.", height: 288, top: 1,
       show: (n) => percent(n), axis: (n) => percent(n, 0),
     });
     this.panel = new Panel({
@@ -166,11 +166,14 @@ export class Reasons {
         say(node.children[2], count(miss));
       },
     );
-    const sums = Object.entries(frame[scope].reasons).sort((a, b) => b[1] - a[1]);
+    // the five chief ones, always in the same order: two that are close do not change places all the time
+    const every = Object.entries(frame[scope].reasons);
+    const chief = every.toSorted((a, b) => b[1] - a[1]).slice(0, 5).map(([reason]) => reason);
+    const sums = every.filter(([reason]) => chief.includes(reason));
     const all = frame[scope].miss;
     keyed(
       this.list,
-      sums.slice(0, 4),
+      sums,
       ([reason]) => reason,
       ([reason]) => h("li", {}, h("i", { class: "swatch", colour: hue(REASONS, reason) }), h("b", {}, reason), h("span", { class: "reason-share" }), h("span", { class: "reason-words" }, `${REASONS[reason]?.[1] ?? ""}. `, h("em", {}, REASONS[reason]?.[2] ?? ""))),
       (node, [, n]) => say(node.children[2], percent(all ? n / all : null)),
@@ -230,6 +233,11 @@ export class Health {
     this.rest = h("details", { class: "rest", open: true }, this.sum, this.well);
     this.panel = new Panel({ title: "Health", wide: 4, note: "", body: [this.list, this.rest] });
     this.node = this.panel.node;
+    this.node.classList.add("health");
+    // it scrolls where it is full, and then it is reached by keyboard
+    this.panel.chart.tabIndex = 0;
+    this.panel.chart.setAttribute("role", "region");
+    this.panel.chart.setAttribute("aria-label", "Findings");
     this.was = 0;
   }
 
