@@ -171,7 +171,7 @@ def test_a_slow_link_to_the_replicas_costs_little(kind: str, far: FarReplicas) -
             for link in far.links:
                 link.heal()
             healed = time.perf_counter()
-            until(lambda: is_asked(far, world), "the replicas are asked again", 3)
+            until(lambda: is_asked(far, world), "the replicas are asked again")
             back = time.perf_counter() - healed
             slowest.append(took[-1])
             p99 = took[len(took) * 99 // 100]
