@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
 import time
@@ -28,6 +29,12 @@ def held_up() -> float:
         return int(os.read(descriptor, 64).split()[1]) / 1e9
     finally:
         os.close(descriptor)
+
+
+def settle_heap() -> None:
+    """Let the garbage collector forget what is there: its pass over all modules takes 75 ms."""
+    gc.collect()
+    gc.freeze()
 
 
 class Stopwatch:
