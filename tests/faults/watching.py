@@ -32,7 +32,7 @@ def held_up() -> float:
 
 
 class Passes:
-    """Seconds that Python's garbage collector has held the interpreter: over all that is imported a pass takes 75 ms."""
+    """Seconds that the garbage collector has held the interpreter: over all that is imported a pass takes 75 ms."""
 
     def __init__(self) -> None:
         self.seconds, self._began = 0.0, 0.0
