@@ -24,6 +24,9 @@ READ_S, WRITE_S = 0.05, 0.1
 LATE_S = 0.1
 """How late a busy machine may hear that a deadline has passed."""
 
+BURST_S = 2.0
+"""What 50 calls take at most on a busy machine; if they waited for three silent replicas a few times it were more."""
+
 SLOW = (5, 20, 100, 500, None)
 """Milliseconds that the link to each replica takes longer; None: nothing comes."""
 
@@ -156,7 +159,7 @@ def is_asked(far: FarReplicas, world: World) -> bool:
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_a_slow_link_to_the_replicas_costs_little(kind: str, far: FarReplicas) -> None:
     """A slow replica costs half a deadline a few times, then it is done without until it is well again."""
-    slowest: list[float] = []
+    bursts, nearly_all = [], []
     with Face(kind, far.url) as face:
         world = World(face)
         for milliseconds in SLOW:
@@ -173,14 +176,17 @@ def test_a_slow_link_to_the_replicas_costs_little(kind: str, far: FarReplicas) -
             healed = time.perf_counter()
             until(lambda: is_asked(far, world), "the replicas are asked again")
             back = time.perf_counter() - healed
-            slowest.append(took[-1])
+            bursts.append(burst)
+            nearly_all.append(took[len(took) * 95 // 100])
             p99 = took[len(took) * 99 // 100]
             print(
                 f"{kind}, {milliseconds or 'for ever'} ms late: 50 calls {burst * 1000:.0f} ms;"
                 f" p99 {p99 * 1000:.0f} ms, slowest {took[-1] * 1000:.0f} ms; asked again after {back:.2f} s"
             )
     assert (world.wrong, world.errors, far.refusals()) == ([], [], [])
-    assert max(slowest) < READ_S + WRITE_S + LATE_S
+    # one call may be held up by a busy machine, and 50 that wait for a replica each are far beyond this
+    assert max(nearly_all) < READ_S + WRITE_S + LATE_S
+    assert max(bursts) < BURST_S
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
