@@ -92,7 +92,7 @@ def test_it_shows_what_is_counted_and_stays_still(browser: Browser, loaded: str,
         seen.frames(5)
         assert seen.page.locator(".tiles").inner_text() != before
         assert [seen.run("document.querySelector('.legend').offsetTop"), seen.run("document.body.scrollHeight")] == top
-        # a part of a bar grows by some pixels; 0.1 is what Google's web vitals call good
+        # a part of a bar grows by some pixels; the web vitals call up to 0.1 good
         assert sum(value for value, number in seen.run("window.moved") if int(number) > first + 1) < 0.002
         picture(seen, scheme)
 
