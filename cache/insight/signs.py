@@ -33,6 +33,9 @@ CURES = {
 """What to do about a category whose misses have this reason most of the time."""
 
 
+LOSING = "stop caching it, or bring the store nearer: a computation costs less than a lookup"
+
+
 def signs(window: Figures, total: Figures, about: Mapping[str, Any]) -> list[dict[str, str]]:
     """What is wrong, the worst first; level, what, found and cure, as the doctor's findings.
 
@@ -83,7 +86,7 @@ def _categories(window: Figures) -> Iterator[dict[str, str]]:
             said += f", {n / misses:.0%} of the misses are {reason}"
         if loses:
             said += "; costs more time than it saves"
-        yield _sign("warn", name, said, CURES[reason].format(name=name.upper()) if poor else "stop caching it")
+        yield _sign("warn", name, said, CURES[reason].format(name=name.upper()) if poor else LOSING)
 
 
 def _figures(total: Figures, about: Mapping[str, Any]) -> Iterator[dict[str, str]]:

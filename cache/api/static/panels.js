@@ -254,7 +254,7 @@ export class Health {
       (node, one) => say(node.querySelector(".found"), one.found || NONE),
     );
     // room for what is wrong: what is well folds up once, and stays as the reader leaves it
-    if (bad.length > 2 && this.was <= 2) this.rest.open = false;
+    if (bad.length > 1 && this.was <= 1) this.rest.open = false;
     this.was = bad.length;
     this.rest.hidden = well.length === 0;
     say(this.sum, `${well.length} ${well.length === 1 ? "check is" : "checks are"} well`);
