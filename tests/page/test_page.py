@@ -85,6 +85,10 @@ def test_it_shows_what_is_counted_and_stays_still(browser: Browser, loaded: str,
         assert seen.page.locator(".line").count() >= 4
         assert seen.page.locator(".bars rect").count() >= 2
         assert seen.page.locator(".range").count() >= 6
+        # the load has begun to do all that it does
+        expect(seen.page.locator(".reasons li").nth(2)).to_be_visible(timeout=60_000)
+        expect(seen.page.locator(".finding").first).to_be_visible(timeout=60_000)
+        seen.frames(2)
         before = seen.page.locator(".tiles").inner_text()
         assert re.search(r"Hit rate\s+\d+\.\d %", before)
         top = [seen.run("document.querySelector('.legend').offsetTop"), seen.run("document.body.scrollHeight")]
