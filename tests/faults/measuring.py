@@ -16,7 +16,7 @@ from faults.figures import Figures
 from faults.place import Place
 from faults.registry import Fault, Row, Trial
 from faults.truth import Truth
-from faults.watching import holding, settle_heap
+from faults.watching import holding
 from faults.web import WORKERS, Web
 
 WARM_S, SHORT_WARM_S = 1.5, 0.8
@@ -65,7 +65,6 @@ def _under_load(row: Fault, place: Place, form: str, path: str) -> Figures:
     try:
         warm_from = _until_warm(caller)
         time.sleep(SHORT_WARM_S if place.short else WARM_S)
-        settle_heap()
         mib, computed, changes = holding().mib, place.truth.computed(), caller.transitions()
         if form == "web":
             with caller.paused():

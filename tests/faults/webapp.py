@@ -20,7 +20,7 @@ from cache import AsyncCache
 from faults.book import now
 from faults.callers import Noting, name_of
 from faults.truth import SLOTS, Truth
-from faults.watching import LoopWatch, Stopwatch, holding, settle_heap
+from faults.watching import LoopWatch, Stopwatch, holding
 
 SHARED = Path(os.environ["FAULTS_SHARED"])
 
@@ -55,7 +55,6 @@ class Worker:
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     worker = app.state.worker = Worker()
     watching = asyncio.create_task(worker.watch.run())
-    settle_heap()
     yield
     watching.cancel()
     await worker.cache.aclose()
