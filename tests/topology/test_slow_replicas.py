@@ -30,7 +30,7 @@ BURST_S = 2.0
 SLOW = (5, 20, 100, 500, None)
 """Milliseconds that the link to each replica takes longer; None: nothing comes."""
 
-CALLS = 200
+CALLS = 120
 """How many are made while the links are slow, 50 of them alone."""
 
 LAG_S = 0.2
@@ -199,7 +199,7 @@ def test_replicas_that_lag_answer_what_the_policy_allows(kind: str, far: FarRepl
             feed.delay(LAG_S)
         try:
             with world:
-                until(lambda: world.older > 20 and world.invalidations > 20, "old values are served, and invalidated")
+                until(lambda: world.older > 20 and world.invalidations > 20, "old values and invalidations", 60)
         finally:
             for feed in far.feeds:
                 feed.heal()
