@@ -7,6 +7,8 @@ import math
 from importlib.metadata import version
 from pathlib import Path
 
+from cache import comparing
+
 MOST_WORKERS = 64
 
 _EXAMPLES = {
@@ -24,6 +26,9 @@ _EXAMPLES = {
     "invalidate": "glasscache invalidate --tag task:task-1\n"
     "  glasscache invalidate --pattern 'tool:read_file:*' --dry-run\n"
     "  glasscache invalidate --all",
+    "compare": "glasscache compare before.json after.json\n"
+    "  curl -s http://127.0.0.1:8000/cache/metrics | glasscache compare before.json - --all\n"
+    "exit code: 0 nothing is worse, 1 something is, 2 the snapshots or the command line are wrong",
     "doctor": "glasscache doctor\n  glasscache doctor --json",
 }
 
@@ -71,6 +76,9 @@ def parser() -> argparse.ArgumentParser:
     drop.add_argument("--pattern", help="a prefix and a glob, such as 'context:task-1:*'")
     drop.add_argument("--all", action="store_true", help="every category")
     drop.add_argument("--dry-run", action="store_true", help="only count the keys (patterns, categories and --all)")
+    comparing.add_arguments(
+        command("compare", "Tell what changed between two snapshots of the metrics, and what chance explains.")
+    )
     command("doctor", "Check settings, server, rights, memory, clock and Collector.")
     return top
 

@@ -1,4 +1,4 @@
-"""The command: ``glasscache demo | serve | traffic | stats | explain | invalidate | doctor``."""
+"""The command: ``glasscache demo | serve | traffic | stats | explain | invalidate | compare | doctor``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from http.client import HTTPException
 from typing import Any
 
-from cache import terminal
+from cache import comparing, terminal
 from cache.arguments import parser
 from cache.errors import CacheError, ModelUnavailableError
 from cache.layer import Cache
@@ -200,5 +200,6 @@ _COMMANDS = {
     "stats": _stats,
     "explain": _explain,
     "invalidate": _invalidate,
+    "compare": comparing.run,
     "doctor": _doctor,
 }

@@ -15,6 +15,21 @@ class Percentiles(BaseModel):
     p99: float | None = Field(description="99th percentile, seconds.")
 
 
+class Buckets(BaseModel):
+    """A histogram of durations."""
+
+    counts: list[int] = Field(description="How many fell between two bounds; one more than there are bounds.")
+    sum: float = Field(description="Seconds altogether.")
+
+
+class BucketsOfCategory(BaseModel):
+    """One category's durations, for comparisons."""
+
+    hit: Buckets = Field(description="Of operations that hit.")
+    miss: Buckets = Field(description="Of operations that missed, computation included.")
+    compute: Buckets = Field(description="Of the computations.")
+
+
 class CategoryMetrics(BaseModel):
     """One category's figures."""
 
@@ -37,6 +52,8 @@ class CategoryMetrics(BaseModel):
     seconds_avoided: float = Field(description="Seconds of computation that the hits saved.")
     seconds_spent: float = Field(description="Seconds that the cache itself cost.")
     bytes_stored: int = Field(description="Bytes of the entries that were written.")
+    error_types: dict[str, int] = Field(description="Errors by kind: timeout, refused, breaker_open, ...")
+    buckets: BucketsOfCategory = Field(description="Durations, as `glasscache compare` reads them.")
 
 
 class Metrics(BaseModel):
@@ -73,6 +90,7 @@ class Metrics(BaseModel):
         description="When counting began or was reset, seconds since the epoch. In a fleet: when its first process "
         "began, or, where figures were lost, since when none are missing; a reset of one process does not touch it."
     )
+    bucket_bounds_s: list[float] = Field(description="Upper bounds of the buckets, seconds; the last has none.")
     processes: int | None = Field(
         None, description="Processes that were added up: living, silent and ended. Only when the fleet was asked for."
     )
