@@ -118,7 +118,6 @@ def main(n: int) -> None:
         "errors.timeout",
         "hit.p50",
         "hit.p95",
-        "hit.p99",
         "saved",
     ):
         print(f"    {kind:<16} p <= 0.05 in {alarms[kind] / kinds[kind]:.2%}")
