@@ -19,6 +19,7 @@ _EXAMPLES = {
     "  glasscache traffic --pace 0 --runs 100 --json",
     "stats": "glasscache stats\n  glasscache stats --fleet\n  glasscache stats --url http://cache:8000 --json",
     "explain": "glasscache explain context task-1 5\n"
+    "  CACHE_API_TOKEN=... glasscache explain --url http://127.0.0.1:8000 context task-1 5\n"
     '  glasscache explain tool shout \'{"text": "hi"}\'\n'
     "the shipped workflow's keys name more: a tool's version and its sandbox's root, an embedding's model and role\n"
     '  glasscache explain tool read_file \'{"path": "a.txt"}\' \'{"version": "1", "root": "/the/folder"}\'\n'
@@ -69,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     stats.add_argument("--fleet", action="store_true", help="of all processes that share the store")
     explain = command("explain", "Show where a key is and why it would hit or miss.")
     explain.add_argument("category", help="context, embedding, tool, prompt or a registered one")
+    explain.add_argument("--url", help="ask the API that is served there, which also knows what it did to the key")
     explain.add_argument("key", nargs="+", help="what the key is made from; JSON where it is JSON, else text")
     drop = command("invalidate", "Make entries invalid.")
     drop.add_argument("--tag", action="append", default=[], help="a tag such as task:task-1; may be repeated")

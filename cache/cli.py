@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from http.client import HTTPException
 from typing import Any
 
-from cache import comparing, terminal
+from cache import comparing, explained, terminal
 from cache.arguments import parser
 from cache.errors import CacheError, ModelUnavailableError
 from cache.layer import Cache
@@ -124,30 +124,6 @@ def _stats(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def read_key(category: str, parts: Sequence[str]) -> Any:
-    """A key out of its words: ``context task 5``, ``tool name JSON``, otherwise one value."""
-    values = [_value(part) for part in parts]
-    if category in ("context", "tool"):
-        # a task or a tool is named by text, whatever it looks like
-        return (parts[0], *values[1:])
-    return values[0] if len(values) == 1 else tuple(values)
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-
-
-def _explain(arguments: argparse.Namespace) -> int:
-    with Cache.from_settings() as cache:
-        found = cache.explain(arguments.category, read_key(arguments.category, arguments.key))
-    rows = [(name, "-" if value is None or value == () else str(value)) for name, value in found.as_dict().items()]
-    _show(arguments, found.as_dict(), terminal.table(("what", "value"), rows))
-    return OK if found.error is None else FAILED
-
-
 def _invalidate(arguments: argparse.Namespace) -> int:
     if arguments.tag and arguments.dry_run:
         print("glasscache: a tag's keys cannot be counted: use --pattern with --dry-run", file=sys.stderr)
@@ -198,7 +174,7 @@ _COMMANDS = {
     "serve": _serve,
     "traffic": _traffic,
     "stats": _stats,
-    "explain": _explain,
+    "explain": explained.run,
     "invalidate": _invalidate,
     "compare": comparing.run,
     "doctor": _doctor,
