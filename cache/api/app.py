@@ -14,6 +14,7 @@ from cache.api.access import Access
 from cache.api.admin import Admin
 from cache.api.gate import Gate
 from cache.api.routes import cache_routes, probe_routes
+from cache.api.since import Since
 from cache.async_layer import AsyncCache
 from cache.fleet import Fleet
 from cache.metrics import CacheMetrics
@@ -50,9 +51,12 @@ def create_app(
     access = access or Access()
     fleet = fleet or Fleet(metrics.recorder.ledger, alone="it does not report to a fleet")
 
+    past = Since(metrics)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with past.remembering():
+            yield
         await cache.aclose()
         await asyncio.to_thread(fleet.close)
 
@@ -69,7 +73,7 @@ def create_app(
         openapi_url=None,
     )
     admin = Admin(access.per_minute, access.clock)
-    app.include_router(cache_routes(cache, metrics, fleet, token, admin))
+    app.include_router(cache_routes(cache, past, fleet, token, admin))
     probe_routes(app, scrape, access)
     problems.install(app)
     app.add_middleware(Gate, access=access)

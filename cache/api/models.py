@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from cache.api.since import Compared
+
 
 class Percentiles(BaseModel):
     """Durations in seconds; null before the first one."""
@@ -105,6 +107,12 @@ class Metrics(BaseModel):
         "Only when the fleet was asked for.",
     )
     note: str | None = Field(None, description="What is to be known about these figures, in words.")
+    snapshot: str | None = Field(
+        None, description="Name of a snapshot of this moment, or up to a second before, for `since`; of one process."
+    )
+    compared: Compared | None = Field(
+        None, description="What changed since then, against as long before it where that is known; only with `since`."
+    )
 
 
 class Health(BaseModel):
