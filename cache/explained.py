@@ -27,11 +27,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Explain one key; returns the exit code."""
     key = read_key(arguments.category, arguments.key)
     if arguments.url is not None:
-        told = _ask(arguments.url, arguments.category, key)
+        told = _ask(arguments.url, arguments.category, key, arguments.tenant)
         if told is None:
             return FAILED
     else:
-        with Cache.from_settings() as cache:
+        with Cache.from_settings() as whole:
+            cache = whole if arguments.tenant is None else whole.scoped(arguments.tenant)
             told = cache.explain(arguments.category, key).as_dict()
     print(json.dumps(told, indent=2, default=str) if arguments.json else text(told))
     return OK if told["error"] is None else FAILED
@@ -53,7 +54,7 @@ def _value(text: str) -> Any:
         return text
 
 
-def _ask(url: str, category: str, key: Any) -> dict[str, Any] | None:
+def _ask(url: str, category: str, key: Any, tenant: str | None) -> dict[str, Any] | None:
     """What the process at ``url`` says, which knows what it did to the key itself; None when it does not answer.
 
     Raises:
@@ -62,7 +63,8 @@ def _ask(url: str, category: str, key: Any) -> dict[str, Any] | None:
     if not url.startswith(("http://", "https://")):
         raise ValueError("--url begins with http:// or https://")
     token = Settings.load().api_token.get_secret_value()
-    query = urlencode({"category": category, "key": json.dumps(key)})
+    asked = {"category": category, "key": json.dumps(key)} | ({} if tenant is None else {"tenant": tenant})
+    query = urlencode(asked)
     request = urllib.request.Request(f"{url.rstrip('/')}/cache/explain?{query}")  # noqa: S310
     request.add_unredirected_header("Authorization", f"Bearer {token}")
     place = url.rpartition("@")[2]
