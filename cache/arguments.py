@@ -7,6 +7,8 @@ import math
 from importlib.metadata import version
 from pathlib import Path
 
+from cache import comparing
+
 MOST_WORKERS = 64
 
 _EXAMPLES = {
@@ -17,6 +19,7 @@ _EXAMPLES = {
     "  glasscache traffic --pace 0 --runs 100 --json",
     "stats": "glasscache stats\n  glasscache stats --fleet\n  glasscache stats --url http://cache:8000 --json",
     "explain": "glasscache explain context task-1 5\n"
+    "  CACHE_API_TOKEN=... glasscache explain --url http://127.0.0.1:8000 context task-1 5\n"
     '  glasscache explain tool shout \'{"text": "hi"}\'\n'
     "the shipped workflow's keys name more: a tool's version and its sandbox's root, an embedding's model and role\n"
     '  glasscache explain tool read_file \'{"path": "a.txt"}\' \'{"version": "1", "root": "/the/folder"}\'\n'
@@ -24,6 +27,9 @@ _EXAMPLES = {
     "invalidate": "glasscache invalidate --tag task:task-1\n"
     "  glasscache invalidate --pattern 'tool:read_file:*' --dry-run\n"
     "  glasscache invalidate --all",
+    "compare": "glasscache compare before.json after.json\n"
+    "  curl -s http://127.0.0.1:8000/cache/metrics | glasscache compare before.json - --all\n"
+    "exit code: 0 nothing is worse, 1 something is, 2 the snapshots or the command line are wrong",
     "doctor": "glasscache doctor\n  glasscache doctor --json",
 }
 
@@ -64,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     stats.add_argument("--fleet", action="store_true", help="of all processes that share the store")
     explain = command("explain", "Show where a key is and why it would hit or miss.")
     explain.add_argument("category", help="context, embedding, tool, prompt or a registered one")
+    explain.add_argument("--url", help="ask the API that is served there, which also knows what it did to the key")
     explain.add_argument("key", nargs="+", help="what the key is made from; JSON where it is JSON, else text")
     explain.add_argument("--tenant", help="whose cache, as the application calls it")
     drop = command("invalidate", "Make entries invalid.")
@@ -73,6 +80,9 @@ def parser() -> argparse.ArgumentParser:
     drop.add_argument("--all", action="store_true", help="every category")
     drop.add_argument("--dry-run", action="store_true", help="only count the keys (patterns, categories and --all)")
     drop.add_argument("--tenant", help="whose cache, as the application calls it")
+    comparing.add_arguments(
+        command("compare", "Tell what changed between two snapshots of the metrics, and what chance explains.")
+    )
     command("doctor", "Check settings, server, rights, memory, clock and Collector.")
     return top
 

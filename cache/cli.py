@@ -1,4 +1,4 @@
-"""The command: ``glasscache demo | serve | traffic | stats | explain | invalidate | doctor``."""
+"""The command: ``glasscache demo | serve | traffic | stats | explain | invalidate | compare | doctor``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from typing import Any
 
-from cache import audit, terminal
+from cache import audit, comparing, explained, terminal
 from cache.arguments import parser
 from cache.errors import CacheError, ModelUnavailableError
 from cache.layer import Cache
@@ -132,33 +132,8 @@ def _stats(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def read_key(category: str, parts: Sequence[str]) -> Any:
-    """A key out of its words: ``context task 5``, ``tool name JSON``, otherwise one value."""
-    values = [_value(part) for part in parts]
-    if category in ("context", "tool"):
-        # a task or a tool is named by text, whatever it looks like
-        return (parts[0], *values[1:])
-    return values[0] if len(values) == 1 else tuple(values)
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-
-
 def _mine(cache: Cache, tenant: str | None) -> Cache:
     return cache if tenant is None else cache.scoped(tenant)
-
-
-def _explain(arguments: argparse.Namespace) -> int:
-    with Cache.from_settings() as whole:
-        cache = _mine(whole, arguments.tenant)
-        found = cache.explain(arguments.category, read_key(arguments.category, arguments.key))
-    rows = [(name, "-" if value is None or value == () else str(value)) for name, value in found.as_dict().items()]
-    _show(arguments, found.as_dict(), terminal.table(("what", "value"), rows))
-    return OK if found.error is None else FAILED
 
 
 def _invalidate(arguments: argparse.Namespace) -> int:
@@ -232,7 +207,8 @@ _COMMANDS = {
     "serve": _serve,
     "traffic": _traffic,
     "stats": _stats,
-    "explain": _explain,
+    "explain": explained.run,
     "invalidate": _invalidate,
+    "compare": comparing.run,
     "doctor": _doctor,
 }

@@ -136,6 +136,11 @@ class Recorder:
             self.ledger.drop()
             return None
 
+    def current_trace(self) -> int:
+        """Trace id of the span that is current; 0 where that is not sampled, or there is none."""
+        context = self._context(self.current_span())
+        return context.trace_id if context is not None and context.trace_flags.sampled else 0
+
     def _context(self, span: Span | None) -> SpanContext | None:
         try:
             found = span.get_span_context() if span is not None else None

@@ -65,6 +65,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cache.workflow", "cache.testing"),
     ("cache.api",),
     ("cache.serving", "cache.traffic", "cache.doctor", "cache.terminal"),
+    ("cache.comparing", "cache.explained"),
     ("cache.arguments",),
     ("cache.cli",),
     ("cache.__main__",),

@@ -16,6 +16,7 @@ from cache.api.gate import Gate
 from cache.api.live import Live
 from cache.api.page import Page, page_routes
 from cache.api.routes import cache_routes, probe_routes
+from cache.api.since import Since
 from cache.async_layer import AsyncCache
 from cache.fleet import Fleet
 from cache.metrics import CacheMetrics
@@ -54,11 +55,12 @@ def create_app(  # noqa: PLR0913 - everything but the first two has a default
     access = access or Access()
     fleet = fleet or Fleet(metrics.recorder.ledger, alone="it does not report to a fleet")
 
+    past = Since(metrics)
     page = page or Page(Live(fleet.look, metrics.recorder.ledger.categories))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with page.live.running():
+        async with page.live.running(), past.remembering():
             yield
         await cache.aclose()
         await asyncio.to_thread(fleet.close)
@@ -76,7 +78,7 @@ def create_app(  # noqa: PLR0913 - everything but the first two has a default
         openapi_url=None,
     )
     admin = Admin(access.per_minute, access.clock)
-    app.include_router(cache_routes(cache, metrics, fleet, token, admin))
+    app.include_router(cache_routes(cache, past, fleet, token, admin))
     app.include_router(page_routes(page, access, token, admin))
     probe_routes(app, scrape, access)
     problems.install(app)
