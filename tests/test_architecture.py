@@ -20,6 +20,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "telemetry.otel_settings",
         "telemetry.quiet",
         "telemetry.current",
+        "telemetry.steps",
+        "telemetry.critical_path",
+        "telemetry.run_ring",
+        "telemetry.waits",
+        "telemetry.carried",
     ),
     (
         "telemetry.events",
