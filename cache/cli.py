@@ -1,4 +1,4 @@
-"""The command: ``glasscache demo | serve | traffic | stats | explain | invalidate | doctor``."""
+"""The command: ``glasscache demo | serve | traffic | stats | runs | run | explain | invalidate | doctor``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from http.client import HTTPException
 from typing import Any
 
-from cache import terminal
+from cache import run_commands, terminal
 from cache.arguments import parser
 from cache.errors import CacheError, ModelUnavailableError
 from cache.layer import Cache
@@ -180,6 +180,16 @@ def _invalidate(arguments: argparse.Namespace) -> int:
     return FAILED if failed else OK
 
 
+def _runs(arguments: argparse.Namespace) -> int:
+    _show(arguments, *run_commands.runs(arguments))
+    return OK
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    _show(arguments, *run_commands.run(arguments))
+    return OK
+
+
 def _doctor(arguments: argparse.Namespace) -> int:
     from cache.doctor import examine
 
@@ -198,6 +208,8 @@ _COMMANDS = {
     "serve": _serve,
     "traffic": _traffic,
     "stats": _stats,
+    "runs": _runs,
+    "run": _run,
     "explain": _explain,
     "invalidate": _invalidate,
     "doctor": _doctor,

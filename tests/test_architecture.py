@@ -70,6 +70,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cache.workflow", "cache.testing"),
     ("cache.api",),
     ("cache.serving", "cache.traffic", "cache.doctor", "cache.terminal"),
+    ("cache.run_commands",),
     ("cache.arguments",),
     ("cache.cli",),
     ("cache.__main__",),

@@ -14,6 +14,7 @@ from cache.api.access import Access
 from cache.api.admin import Admin
 from cache.api.gate import Gate
 from cache.api.routes import cache_routes, probe_routes
+from cache.api.runs import run_routes
 from cache.async_layer import AsyncCache
 from cache.fleet import Fleet
 from cache.metrics import CacheMetrics
@@ -70,6 +71,7 @@ def create_app(
     )
     admin = Admin(access.per_minute, access.clock)
     app.include_router(cache_routes(cache, metrics, fleet, token, admin))
+    app.include_router(run_routes(metrics.recorder, token, access, admin))
     probe_routes(app, scrape, access)
     problems.install(app)
     app.add_middleware(Gate, access=access)

@@ -1,0 +1,1 @@
+"""What the cache says about itself: pure accounts of what happened, and of what would have."""
