@@ -78,7 +78,7 @@ def critical_path(steps: Iterable[Step], seconds: float) -> CriticalPath:
         piece = RUN if stretch.step is None else (stretch.step.part, stretch.step.name)
         at = stretch.ends
         for child, ends in _latest_first(_below(stretch.step, below), stretch):
-            if ends > at + ROUNDING_S or child.began_s >= at:
+            if ends > at + ROUNDING_S or child.began_s >= at or ends <= stretch.begins:
                 continue
             ends = min(ends, at)
             sums[piece] += at - ends
