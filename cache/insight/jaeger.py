@@ -160,7 +160,10 @@ def _reasons(tags: Mapping[str, Any]) -> Iterable[tuple[MissReason, int]]:
 
 def _word(words: Any, value: Any) -> Any:
     """A word of a closed set; None for anything else."""
-    return words(value) if isinstance(value, str) and value in words else None
+    try:
+        return words(value)
+    except ValueError:
+        return None
 
 
 def _count(tags: Mapping[str, Any], name: str) -> int:
