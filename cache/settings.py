@@ -30,6 +30,7 @@ _EXAMPLES = {
     "CACHE_FLEET": "true",
     "CACHE_LOCAL_CATEGORIES": "embedding,static",
     "CACHE_LOCAL_MAX_BYTES": "67108864",
+    "CACHE_TENANT_MAX_BYTES": "67108864",
     "CACHE_SIGNING_KEY_OLD": "the key before CACHE_SIGNING_KEY",
     "CACHE_SIGNING_WINDOW": "172800",
     "CACHE_HASHED_KEYS": "true",
@@ -45,6 +46,9 @@ _TTL_EXAMPLE = "3600"
 
 LONGEST_TOKEN = 4096
 """Characters of a bearer token."""
+
+SMALLEST_BUDGET = 1 << 16
+"""Bytes of a tenant below which a budget makes no sense."""
 
 
 def _variable(name: str) -> Any:
@@ -91,6 +95,7 @@ class Settings(BaseSettings):
     fleet: bool = Field(True, validation_alias=_variable("CACHE_FLEET"))
     local_categories: str = Field("", validation_alias=_variable("CACHE_LOCAL_CATEGORIES"))
     local_max_bytes: int = Field(64 << 20, ge=1 << 16, le=1 << 40, validation_alias=_variable("CACHE_LOCAL_MAX_BYTES"))
+    tenant_max_bytes: int = Field(0, ge=0, le=1 << 50, validation_alias=_variable("CACHE_TENANT_MAX_BYTES"))
     ttls: dict[str, float] = Field(default_factory=dict, validation_alias=AliasChoices("ttls"))
 
     @field_validator("default_ttl", "ttl_context", "ttl_embedding", "ttl_tool", "ttl_prompt", mode="before")
@@ -136,6 +141,13 @@ class Settings(BaseSettings):
         if not all(re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name) for name in names):
             raise ValueError("categories by name, separated by commas")
         return ",".join(names)
+
+    @field_validator("tenant_max_bytes")
+    @classmethod
+    def _budget(cls, value: int) -> int:
+        if 0 < value < SMALLEST_BUDGET:
+            raise ValueError(f"0 for no bound, or at least {SMALLEST_BUDGET}")
+        return value
 
     @field_validator("namespace")
     @classmethod
