@@ -86,7 +86,7 @@ class OperationEvent:
     computed = _Rest[list[tuple[float, ErrorType | None]]](_NO_LIST)
     sizes = _Rest[list[int]](_NO_LIST)
     waits = _Rest[list[FlightScope]](_NO_LIST)
-    wait_times = _Rest[list[tuple[FlightScope, float]]](_NO_LIST)
+    wait_times = _Rest[list[tuple[FlightScope, float, int]]](_NO_LIST)
 
     def __init__(
         self,
@@ -181,11 +181,11 @@ class OperationEvent:
         self.waits = self.waits or []
         self.waits.append(scope)
 
-    def waited_for(self, scope: FlightScope, seconds: float) -> None:
-        """Add how long a wait took, seconds."""
+    def waited_for(self, scope: FlightScope, seconds: float, span: int = 0) -> None:
+        """Add how long a wait took, seconds; ``span``: id of its span, for exemplars, 0 of one not sampled."""
         self.wait_s += seconds
         self.wait_times = self.wait_times or []
-        self.wait_times.append((scope, seconds))
+        self.wait_times.append((scope, seconds, span))
 
     def computed_in(self, seconds: float, failure: ErrorType | None) -> None:
         """Count one computation of the caller's.

@@ -218,7 +218,11 @@ class WaitScope(SpanScope):
         kit, seconds = self._kit, max(0.0, self._kit.monotonic() - self._began)
         if self._level is not None:
             self._level.leave()
-        self._event.waited_for(self._scope, seconds)
+        span = 0
+        with self.guarded():
+            context = self.span.get_span_context()
+            span = context.span_id if context.trace_flags.sampled else 0
+        self._event.waited_for(self._scope, seconds, span)
         with self.guarded():
             if kit.instruments.recorded:
                 kit.instruments.waited(self._category, seconds, self._scope)

@@ -7,19 +7,26 @@ import json
 import subprocess
 import sys
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import redis
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 from support.faces import Stage
 
 from cache import AsyncCache, Cache, Policy
 from cache.core.fleet import TOKEN_BYTES
+from cache.metrics import CacheMetrics
+from telemetry.provider import ScrapedReader
 from telemetry.recorder import Recorder
 from telemetry.runs import run
 from telemetry.testing import Captured
-from telemetry.vocabulary import FlightScope
+from telemetry.vocabulary import FlightScope, Operation, Outcome
 from telemetry.waits import MOST_KEYS, Waits
 
 SHARED = Policy(name="shared", fleet=True)
@@ -228,3 +235,50 @@ def test_the_worst_waits_are_remembered_of_so_many_keys() -> None:
         2, MOST_KEYS + 49.5, MOST_KEYS + 49.0, FlightScope.PROCESS
     )  # fmt: skip
     assert (worst.leader_trace, worst.leader_span, worst.at) == (f"{1:032x}", f"{2:016x}", 5.0)
+
+
+def test_four_roads_tell_one_truth_of_the_waits() -> None:
+    """Spans, OTLP's points, Prometheus's series and the JSON: as many waits, as many seconds."""
+    registry, captured, reader = CollectorRegistry(), Captured(), InMemoryMetricReader()
+    meters = MeterProvider([reader, ScrapedReader(registry=registry)], shutdown_on_exit=False)
+    recorder = Recorder(tracer_provider=captured.tracer_provider, meter_provider=meters)
+    expected = {("prompt", FlightScope.PROCESS): 3, ("prompt", FlightScope.FLEET): 1, ("tool", FlightScope.PROCESS): 2}
+    for (category, scope), n in expected.items():
+        with recorder.operation(category, Operation.GET_OR_COMPUTE) as event:
+            for _ in range(n):
+                with recorder.wait(event, scope, None):
+                    pass
+            event.looked(Outcome.MISS)
+
+    spans: Counter[tuple[str, str]] = Counter()
+    for category in ("prompt", "tool"):
+        for span in captured.spans(f"cache.wait {category}"):
+            spans[category, str((span.attributes or {})["cache.flight.scope"])] += 1
+    data = reader.get_metrics_data()
+    assert data is not None
+    found = {metric.name: metric for r in data.resource_metrics for s in r.scope_metrics for metric in s.metrics}
+    points = found["cache.flight.wait.duration"].data.data_points
+    counts = {(p.attributes["cache.category"], p.attributes["cache.flight.scope"]): p.count for p in points}
+    times = recorder.ledger.figures().wait_times
+    exposition = generate_latest(registry).decode()
+    for (category, scope), n in expected.items():
+        assert spans[category, scope] == counts[category, scope] == times[category, scope].count == n
+        labels = {"cache_category": category, "cache_flight_scope": scope.value}
+        assert sample(exposition, "cache_flight_wait_duration_seconds_count", labels) == n
+        assert sample(exposition, "cache_flight_waits_total", labels) == n
+        seconds = sample(exposition, "cache_flight_wait_duration_seconds_sum", labels)
+        assert seconds == pytest.approx(times[category, scope].total)
+    told = CacheMetrics(recorder).summary()["categories"]
+    assert {name: figures["waits"] for name, figures in told.items()} == {"prompt": 4, "tool": 2}
+    meters.shutdown()
+
+
+def sample(exposition: str, name: str, labels: dict[str, str]) -> float:
+    """The one sample of a name with these labels."""
+    (found,) = [
+        sample.value
+        for family in text_string_to_metric_families(exposition)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    ]
+    return float(found)
