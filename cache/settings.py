@@ -20,6 +20,7 @@ _EXAMPLES = {
     "CACHE_ENABLED": "true",
     "REDIS_URL": "redis://redis:6379/0",
     "CACHE_REDIS_PASSWORD_FILE": "/run/secrets/redis_password",
+    "CACHE_SENTINEL_PASSWORD_FILE": "/run/secrets/sentinel_password",
     "CACHE_NAMESPACE": "team-a",
     "CACHE_READ_DEADLINE": "0.05",
     "CACHE_WRITE_DEADLINE": "0.1",
@@ -70,6 +71,7 @@ class Settings(BaseSettings):
         SecretStr("redis://redis:6379/0"), validation_alias=AliasChoices("REDIS_URL", "redis_url")
     )
     redis_password_file: str = Field("", validation_alias=_variable("CACHE_REDIS_PASSWORD_FILE"))
+    sentinel_password_file: str = Field("", validation_alias=_variable("CACHE_SENTINEL_PASSWORD_FILE"))
     default_ttl: float = Field(3600, validation_alias=_variable("CACHE_DEFAULT_TTL"))
     ttl_context: float = Field(3600, validation_alias=_variable("CACHE_TTL_CONTEXT"))
     ttl_embedding: float = Field(86_400, validation_alias=_variable("CACHE_TTL_EMBEDDING"))

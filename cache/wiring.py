@@ -250,6 +250,7 @@ def _options(settings: Settings, policies: Iterable[Policy] = ()) -> StoreOption
         max_connections=settings.max_connections,
         fast_path=settings.fast_path,
         password_file=settings.password_file,
+        sentinel_password_file=settings.sentinel_password_file,
     )
 
 
