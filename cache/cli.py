@@ -1,4 +1,4 @@
-"""The command: ``glasscache demo | serve | traffic | stats | explain | invalidate | compare | doctor``."""
+"""The command: ``glasscache demo | serve | traffic | stats | runs | run | explain | invalidate | compare | doctor``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from typing import Any
 
-from cache import audit, comparing, explained, terminal
+from cache import audit, comparing, explained, run_commands, terminal
 from cache.arguments import parser
 from cache.errors import CacheError, ModelUnavailableError
 from cache.layer import Cache
@@ -189,6 +189,16 @@ def _write_down(
         audit.did(who, "invalidate", category, pattern=pattern, deleted=done[arguments.pattern], **facts)
 
 
+def _runs(arguments: argparse.Namespace) -> int:
+    _show(arguments, *run_commands.runs(arguments))
+    return OK
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    _show(arguments, *run_commands.run(arguments))
+    return OK
+
+
 def _doctor(arguments: argparse.Namespace) -> int:
     from cache.doctor import examine
 
@@ -207,6 +217,8 @@ _COMMANDS = {
     "serve": _serve,
     "traffic": _traffic,
     "stats": _stats,
+    "runs": _runs,
+    "run": _run,
     "explain": explained.run,
     "invalidate": _invalidate,
     "compare": comparing.run,

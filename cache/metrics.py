@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import reduce
 from typing import Any
 
 from telemetry import events
@@ -214,6 +215,8 @@ def _category(figures: Figures, name: str, hits: int, misses: int) -> dict[str, 
         "hit_seconds": _percentiles(figures.durations.get((name, Outcome.HIT))),
         "miss_seconds": _percentiles(figures.durations.get((name, Outcome.MISS))),
         "compute_seconds": _percentiles(figures.computations.get(name)),
+        "waits": sum(n for (category, _), n in figures.waits.items() if category == name),
+        "wait_seconds": _percentiles(_waits(figures, name)),
         "seconds_avoided": figures.avoided_s.get(name, 0.0),
         "seconds_spent": figures.overhead_s.get(name, 0.0),
         "bytes_stored": figures.bytes_stored[name],
@@ -239,6 +242,12 @@ def _buckets(histogram: Histogram | None) -> dict[str, Any]:
     if histogram is None:
         return {"counts": [0] * (len(DURATION_BUCKETS) + 1), "sum": 0.0}
     return {"counts": list(histogram.counts), "sum": histogram.total}
+
+
+def _waits(figures: Figures, name: str) -> Histogram | None:
+    """The waits of a category, however far the flight reached."""
+    found = [times for (category, _), times in figures.wait_times.items() if category == name]
+    return reduce(Histogram.plus, found) if found else None
 
 
 def _percentiles(histogram: Histogram | None) -> dict[str, float | None]:

@@ -16,6 +16,7 @@ from cache.api.gate import Gate
 from cache.api.live import Live
 from cache.api.page import Page, page_routes
 from cache.api.routes import cache_routes, probe_routes
+from cache.api.runs import run_routes
 from cache.api.since import Since
 from cache.async_layer import AsyncCache
 from cache.fleet import Fleet
@@ -80,6 +81,7 @@ def create_app(  # noqa: PLR0913 - everything but the first two has a default
     admin = Admin(access.per_minute, access.clock)
     app.include_router(cache_routes(cache, past, fleet, token, admin))
     app.include_router(page_routes(page, access, token, admin))
+    app.include_router(run_routes(metrics.recorder, token, access, admin))
     probe_routes(app, scrape, access)
     problems.install(app)
     app.add_middleware(Gate, access=access)

@@ -51,6 +51,8 @@ class CategoryMetrics(BaseModel):
     hit_seconds: Percentiles = Field(description="Duration of operations that hit.")
     miss_seconds: Percentiles = Field(description="Duration of operations that missed, computation included.")
     compute_seconds: Percentiles = Field(description="Duration of the computations.")
+    waits: int = Field(description="Waits for another caller's computation.")
+    wait_seconds: Percentiles = Field(description="Duration of those waits.")
     seconds_avoided: float = Field(description="Seconds of computation that the hits saved.")
     seconds_spent: float = Field(description="Seconds that the cache itself cost.")
     bytes_stored: int = Field(description="Bytes of the entries that were written.")
