@@ -50,7 +50,7 @@ class Ask:
         if self.found is None:
             self.event.looked(Outcome.ERROR, n=self.times)
         else:
-            self.event.looked(Outcome.MISS, reason=self.found.reason, n=self.times)
+            self.event.missed(self.found.reason, self.found.trigger, n=self.times)
 
 
 def look_for(ask: Ask, sent: Sent | None = None) -> Operation[Hit | Found | None]:

@@ -88,13 +88,12 @@ def ask_for_more(
 def blocks_of(record: CategoryRecord | None, absent: Iterable[Wanted]) -> dict[int, str]:
     """The blocks that tell why keys are absent: none without a record, nor where the record says it.
 
-    That a block was never begun says it all, and so does an entry that was seen under the same record.
+    That a block was never begun says it all.
 
     Returns:
         Their names by their numbers.
     """
     if record is None:
         return {}
-    strangers = [want for want in absent if want.met != record.birth]
-    named = {block_of(want.address.digest): want.question[_SCOPES - 1] for want in strangers}
+    named = {block_of(want.address.digest): want.question[_SCOPES - 1] for want in absent}
     return {number: name for number, name in named.items() if begun(record, number)}

@@ -11,7 +11,7 @@ from cache.core.reading import look
 from cache.core.steps import Call
 from cache.core.verdicts import Found
 from cache.errors import StoreError
-from telemetry.vocabulary import BreakerState, ErrorType, MissReason, Outcome, Tier
+from telemetry.vocabulary import BreakerState, ErrorType, MissReason, MissTrigger, Outcome, Tier
 from telemetry.vocabulary import Operation as Op
 
 _TAG = "tag:"
@@ -26,6 +26,7 @@ class Explanation:
         digest: first 16 hex of the key's SHA-256, as spans carry it.
         outcome: what a lookup would be now: hit, miss, error or bypass.
         miss_reason: why it would miss; None for a hit.
+        miss_trigger: what made it invalid; None where nothing did.
         tier: where the value is; None when it is nowhere.
         age_s: seconds since the entry was made; None without an entry.
         ttl_s: seconds until its logical expiry, negative once passed; None without an entry.
@@ -46,6 +47,7 @@ class Explanation:
     policy_ttl_s: float
     breaker: BreakerState
     miss_reason: MissReason | None = None
+    miss_trigger: MissTrigger | None = None
     tier: Tier | None = None
     age_s: float | None = None
     ttl_s: float | None = None
@@ -93,6 +95,7 @@ def _facts(engine: Engine, found: Found) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "outcome": Outcome.HIT if found.reason is None else Outcome.MISS,
         "miss_reason": found.reason,
+        "miss_trigger": found.trigger,
         "size_bytes": found.size,
     }
     if item is None:

@@ -27,4 +27,8 @@ def absent(engine: Engine, want: Wanted, reply: Any) -> Found | None:
     record, block, *tags = reply[1:]
     fence = Fence(tuple(zip(want.scopes, (record[:FENCE_OF_CATEGORY], *tags), strict=False)))
     taken_apart = CategoryRecord(fence.scopes[0][1] or b"", record[32:40], record[40:48], record[48:])
-    return Found(want, fence, seen.reason_for_absent(want.address.digest, taken_apart, block))
+    tokens = dict(zip(want.asked, (record[:FENCE_OF_CATEGORY], *tags), strict=True))
+    reason, trigger = seen.why_absent(
+        want.address.digest, (want.asked, want.scopes), taken_apart, tokens, block, engine.clock.time()
+    )
+    return Found(want, fence, reason, trigger=trigger)
