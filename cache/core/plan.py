@@ -58,7 +58,7 @@ class Row:
     Attributes:
         scopes, names, tokens: its conditions: scopes, their Redis keys, and the tokens as the script is told them.
         data: the entry's bytes.
-        slot: what is left of it in the table of ``seen``.
+        slot: what is left of it in the table of ``seen``, and what a block that was lost held beside it.
         kept_s: seconds that Redis keeps it.
     """
 
@@ -102,7 +102,8 @@ class Row:
             draft.cost_s, (), draft.files, self.own or engine.tokens(TOKEN),
         )  # fmt: skip
         self.data = entry.pack(self.item, scopes, count, engine.sealer)
-        self.slot = seen.slot(want.address.digest, want.scopes, tokens, plan.now + lives)
+        digest = want.address.digest
+        self.slot = seen.slot(digest, want.scopes, tokens, plan.now + lives) + want.known.copies.rest(digest)
 
     def args(self, numbers: bytes) -> tuple[Arg, ...]:
         """What the script is told of it; ``numbers`` are those of its conditions, empty for all there are."""
@@ -156,7 +157,7 @@ class Plan:
             until, (tokens, lives_until) = self.now + row.kept_s, row.wanted.known.lives
             if lives_until < until or tokens != row.tokens:
                 due |= _GENERATIONS
-            if self._shelf.blocks_until[row.wanted.address.digest[0]] < until:
+            if self._shelf.blocks_until[seen.block_of(row.wanted.address.digest)] < until:
                 due |= _BLOCKS
         return due
 
@@ -208,6 +209,8 @@ class Plan:
         stored = [digit == _STORED for digit in verdicts]
         if self._due:
             self._renewed(stored)
+        for row in self.stored(stored):
+            row.wanted.known.copies.wrote(row.wanted.address.digest, row.slot[: seen.SLOT])
         identity = self.engine.identity()
         return stored, {scope: token_in(scope, raw, identity) for scope, raw in zip(self.scopes, told, strict=False)}
 
@@ -223,7 +226,7 @@ class Plan:
             if self._due & _GENERATIONS:
                 row.wanted.known.lives = row.tokens, until
             if self._due & _BLOCKS:
-                self._shelf.blocks_until[row.wanted.address.digest[0]] = until
+                self._shelf.blocks_until[seen.block_of(row.wanted.address.digest)] = until
 
     def stored(self, verdicts: Sequence[bool]) -> list[Row]:
         """The rows that were stored."""

@@ -42,24 +42,47 @@ return out
 )
 """Create the generations that are absent; returns all of them and, with a category's, how many keys were evicted."""
 
-NOTE = """
+PLACE_OF = """
+-- where the slot of a fingerprint stands in a block; nil: nowhere
+local function place_of(block, key)
+  local found = string.find(block, key, 13, true)
+  while found and (found - 13) % 9 ~= 0 do found = string.find(block, key, found + 1, true) end
+  return found
+end
+"""
+
+NOTE = (
+    PLACE_OF
+    + """
 -- fill a slot of a block (nil: Redis has none); true when the block was begun by that
+-- after the slot may stand a copy of the block, for the case that it is lost
 local function note(name, block, birth, begun, lifetime, due, slot, clock)
-  if not block or string.sub(block, 5, 12) ~= birth or #block > 1164 or (#block - 12) % 9 ~= 0 then
-    local doubt = begun and math.min(clock + math.ceil(lifetime / 250), 4294967295) or 0
-    redis.call('SET', name, struct.pack('>I4', doubt) .. birth .. slot, 'PX', lifetime)
+  local copy = string.sub(slot, 10)
+  slot = string.sub(slot, 1, 9)
+  if not block or string.sub(block, 5, 12) ~= birth or #block > 2316 or (#block - 12) % 9 ~= 0 then
+    local head = struct.pack('>I4', begun and math.min(clock + math.ceil(lifetime / 250), 4294967295) or 0) .. birth
+    if string.sub(copy, 5, 12) == birth then head = copy end
+    redis.call('SET', name, head .. slot, 'PX', lifetime)
     return true
+  end
+  if string.sub(copy, 5, 12) == birth and string.sub(copy, 1, 4) ~= string.sub(block, 1, 4) then
+    -- who saw the block before it was lost knows what it lacks
+    for at = 13, #copy, 9 do
+      local one = string.sub(copy, at, at + 8)
+      if #block < 2316 and not place_of(block, string.sub(one, 1, 2)) then block = block .. one end
+    end
+    block = string.sub(copy, 1, 12) .. string.sub(block, 13)
+    redis.call('SET', name, block, 'PX', lifetime)
   end
   if due and redis.call('PTTL', name) < lifetime * 0.75 then redis.call('PEXPIRE', name, lifetime) end
   local key = string.sub(slot, 1, 2)
-  local found = string.find(block, key, 13, true)
-  while found and (found - 13) % 9 ~= 0 do found = string.find(block, key, found + 1, true) end
+  local found = place_of(block, key)
   if not found then
     found = #block + 1
-    if found > 1164 then
+    if found > 2316 then
       local first, least = string.byte(slot, 1), nil
       for i = first, first + 7 do
-        local place = 13 + i % 128 * 9
+        local place = 13 + i % 256 * 9
         local ends = struct.unpack('>I4', block, place + 5)
         if not least or ends < least then found, least = place, ends end
       end
@@ -72,6 +95,7 @@ local function note(name, block, birth, begun, lifetime, due, slot, clock)
   return false
 end
 """
+)
 """What a write leaves in the table of ``seen``, as a function of Lua."""
 
 COMMIT = Lua(
@@ -130,7 +154,7 @@ for d = 1, (#KEYS - m) / 2 do
     local bytes, block, name = ARGV[at + 1], nil, KEYS[key - 1]
     redis.call('SET', KEYS[key], bytes, 'PX', ARGV[at + 2])
     if key - 1 <= reads then block = now[key - 1] else block = redis.call('MGET', name)[1] end
-    local record, number = now[1], string.byte(bytes, 23)
+    local record, number = now[1], math.floor(string.byte(bytes, 23) / 2)
     local birth = string.sub(record, 41, 48)
     local place = 48 + math.floor(number / 8)
     local flags, bit = string.byte(record, place + 1), 2 ^ (7 - number % 8)
@@ -190,7 +214,8 @@ return { gone, table.concat(digests) }
 
 SWEPT = Lua(
     "swept",
-    """
+    PLACE_OF
+    + """
 -- KEYS blocks; ARGV what stands in the place of an expiry, then for each block the fingerprints of keys;
 -- returns how many slots were marked
 local marked = 0
@@ -198,8 +223,7 @@ for i = 1, #KEYS do
   local block, wanted = redis.call('MGET', KEYS[i])[1], ARGV[1 + i]
   for at = 1, block and #wanted or 0, 2 do
     local key = string.sub(wanted, at, at + 1)
-    local found = string.find(block, key, 13, true)
-    while found and (found - 13) % 9 ~= 0 do found = string.find(block, key, found + 1, true) end
+    local found = place_of(block, key)
     if found then
       redis.call('SETRANGE', KEYS[i], found + 4, ARGV[1])
       marked = marked + 1

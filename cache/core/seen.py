@@ -1,8 +1,8 @@
 """Tells a key that was never written from one that is gone, and why it is gone: a table of fingerprints in Redis.
 
-Each category has 256 blocks; a key's digest picks one, and the next 16 bits are its fingerprint there. Its slot holds
-when its entry expires and eight bits each of the category's token, of the tags' names and of the tags' tokens that the
-entry was made under. A lookup fetches the block in the MGET it makes anyway, a write fills the slot inside its script:
+Each category has 128 blocks; a key's digest picks one, and 16 other bits of it are its fingerprint there. Its slot
+holds when its entry expires and eight bits each of the category's token, of the tags' names and of the tags' tokens
+that the entry was made under. A lookup fetches the block in the MGET it makes anyway, a write fills the slot inside its script:
 no round trip, and every process of the fleet reads what any of them wrote. An absent key is
 
 - ``cold`` when it has no slot, in a block that has held every write since its doubt was over;
@@ -10,14 +10,15 @@ no round trip, and every process of the fleet reads what any of them wrote. An a
 - ``expired`` when its time is over, for Redis drops it only later; so what expired never looks evicted;
 - ``evicted`` otherwise: the server let it go before its time (or a stranger deleted it), and more memory would have
   made this a hit;
-- ``unknown`` where its block was lost, or had to forget a slot whose time was not over.
+- ``unknown`` where its block was lost, or had to forget a slot whose time was not over, and nobody here knows (see
+  ``copies``).
 
-A block holds 128 slots, so a category 32,768 keys in at most 300 KB. In a full block a new key takes the slot that
+A block holds 256 slots, so a category 32,768 keys in at most 300 KB. In a full block a new key takes the slot that
 expires first of eight neighbours: what is over makes room, so that the table rotates with expiry. One that forgets a
 living slot, or is begun again after it was lost, is in doubt until all that it forgot has expired, and says so.
 
-With n slots in its block a new key has another one's fingerprint with probability n / 65,536: 0.08 % at 13,000 keys of
-a category, 0.2 % when full. A change of a token is overlooked once in 256.
+With n slots in its block a new key has another one's fingerprint with probability n / 65,536: 0.15 % at 13,000 keys of
+a category, 0.4 % when full. A change of a token is overlooked once in 256.
 
 Source: B. Fan, D. Andersen, M. Kaminsky, M. Mitzenmacher, "Cuckoo Filter: Practically Better Than Bloom", 2014 (a
 fingerprint in place of a key, section 3; its error rate, section 5); F. Putze, P. Sanders, J. Singler, "Cache-, Hash-
@@ -36,10 +37,11 @@ from cache.core.generations import TOKEN, CategoryRecord
 from cache.core.marks import CODES, Cause, why_changed
 from telemetry.vocabulary import MissReason, MissTrigger
 
-BLOCKS = 256
-"""Blocks of a category; the first byte of the digest picks one."""
+BLOCKS = 128
+"""Blocks of a category; the first seven bits of the digest pick one. Fewer would be larger in each answer; more would be
+asked for so seldom that a server short of memory evicts them before the entries that they tell of."""
 
-SLOTS = 128
+SLOTS = 256
 """Most slots of a block."""
 
 HEADER = 12
@@ -69,8 +71,8 @@ _UNKNOWN: Cause = (MissReason.UNKNOWN, None)
 
 
 def block_of(digest: bytes) -> int:
-    """Number of the block that a key falls into, 0..255."""
-    return digest[0]
+    """Number of the block that a key falls into, 0..127."""
+    return digest[0] >> 1
 
 
 def fingerprint_of(digest: bytes) -> bytes:
@@ -86,6 +88,16 @@ def begun(record: CategoryRecord, number: int) -> bool:
 def tick(seconds: float) -> int:
     """A time (seconds since the epoch) on the table's clock."""
     return min(_LAST, max(_FIRST, int((seconds - EPOCH) * TICKS)))
+
+
+def is_whole(block: bytes) -> bool:
+    """Whether a block consists of a head and slots."""
+    return HEADER <= len(block) <= HEADER + SLOTS * SLOT and (len(block) - HEADER) % SLOT == 0
+
+
+def doubtful(block: bytes, now: float) -> bool:
+    """Whether a block may have forgotten what is not over yet; ``now``: seconds since the epoch."""
+    return int.from_bytes(block[:4], "big") > tick(now)
 
 
 def slot(digest: bytes, scopes: tuple[str, ...], tokens: Sequence[bytes], expires: float) -> bytes:
@@ -127,13 +139,13 @@ def why_absent(
     """
     if not isinstance(block, bytes) or block[4:HEADER] != record.birth:
         return _UNKNOWN if begun(record, block_of(digest)) else _COLD
-    if len(block) > HEADER + SLOTS * SLOT or (len(block) - HEADER) % SLOT:
+    if not is_whole(block):
         return _UNKNOWN
     at = block.find(fingerprint_of(digest), HEADER)
     while at >= 0 and (at - HEADER) % SLOT:
         at = block.find(fingerprint_of(digest), at + 1)
     if at < 0:
-        return _COLD if int.from_bytes(block[:4], "big") <= tick(now) else _UNKNOWN
+        return _UNKNOWN if doubtful(block, now) else _COLD
     _, category, names, mixed, expires = _SLOT.unpack_from(block, at)
     if expires < _FIRST:
         return MissReason.INVALIDATED, CODES.get(expires)

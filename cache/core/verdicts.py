@@ -104,6 +104,7 @@ def _why_absent(sight: Sight, want: Wanted, now: float) -> Cause:
     if record is None:
         # nobody wrote to the category, or all of it is gone together with what it knew
         return (MissReason.UNKNOWN if sight.had_record or block is not None else MissReason.COLD), None
+    block = want.known.copies.of(seen.block_of(digest), block, record.birth, now)
     cause = seen.why_absent(digest, (want.asked, want.scopes), record, sight.tokens, block, now)
     if sight.record is None and cause[0] not in (MissReason.COLD, MissReason.UNKNOWN):
         return MissReason.INVALIDATED, MissTrigger.RESTART

@@ -46,7 +46,7 @@ def part(name: str, start: int, length: int) -> str:
         (scripts.COMMIT, f"'GETRANGE', KEYS[key], 0, {OWN + TOKEN - 1}"),
         (scripts.COMMIT, f"#head >= {OWN + TOKEN} and {part('head', 0, len(entry.MAGIC))} == {lua(entry.MAGIC)}"),
         (scripts.COMMIT, f"{part('head', OWN, TOKEN)} or string.rep('\\0', {len(NO_TOKEN)})"),
-        (scripts.COMMIT, f"string.byte(bytes, {DIGEST.start + 1})"),
+        (scripts.COMMIT, f"math.floor(string.byte(bytes, {DIGEST.start + 1}) / {256 // seen.BLOCKS})"),
         (scripts.COMMIT, f"birth = {part('record', BIRTH, 8)}"),
         (scripts.COMMIT, f"local place = {BEGUN} + math.floor(number / 8)"),
         (scripts.COMMIT, f"{part('block', 4, seen.HEADER - 4)} ~= birth"),
@@ -56,6 +56,9 @@ def part(name: str, start: int, length: int) -> str:
         (scripts.COMMIT, f"local place = {seen.HEADER + 1} + i % {seen.SLOTS} * {seen.SLOT}"),
         (scripts.COMMIT, f"struct.unpack('>I4', block, place + {seen.SLOT - 4})"),
         (scripts.COMMIT, f"if found > {FULL} then"),
+        (scripts.COMMIT, f"if #block < {FULL} and"),
+        (scripts.COMMIT, f"for at = {seen.HEADER + 1}, #copy, {seen.SLOT} do"),
+        (scripts.COMMIT, f"local copy = string.sub(slot, {seen.SLOT + 1})"),
         (scripts.SWEPT, f"'SETRANGE', KEYS[i], found + {seen.SLOT - 4 - 1}, ARGV[1]"),
         *[
             (script, fragment)
