@@ -20,7 +20,7 @@ _SCOPES = 4
 
 @dataclass(slots=True)
 class Reply:
-    """What stands in Redis: under the keys, of the seen-filter by its blocks' numbers, of the scopes by their names.
+    """What stands in Redis: under the keys, in the blocks of ``seen`` by their numbers, of the scopes by their names.
 
     Args:
         blocks: those that were asked for: a question of many keys asks for none of a key whose entry was seen before.

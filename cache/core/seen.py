@@ -2,8 +2,8 @@
 
 Each category has 128 blocks; a key's digest picks one, and 16 other bits of it are its fingerprint there. Its slot
 holds when its entry expires and eight bits each of the category's token, of the tags' names and of the tags' tokens
-that the entry was made under. A lookup fetches the block in the MGET it makes anyway, a write fills the slot inside its script:
-no round trip, and every process of the fleet reads what any of them wrote. An absent key is
+that the entry was made under. A lookup fetches the block in the MGET it makes anyway, a write fills the slot inside its
+script: no round trip, and every process of the fleet reads what any of them wrote. An absent key is
 
 - ``cold`` when it has no slot, in a block that has held every write since its doubt was over;
 - ``invalidated`` when a scope has another token now, or a pattern's sweep said so in the slot;
@@ -38,8 +38,8 @@ from cache.core.marks import CODES, Cause, why_changed
 from telemetry.vocabulary import MissReason, MissTrigger
 
 BLOCKS = 128
-"""Blocks of a category; the first seven bits of the digest pick one. Fewer would be larger in each answer; more would be
-asked for so seldom that a server short of memory evicts them before the entries that they tell of."""
+"""Blocks of a category; the first seven bits of the digest pick one. Fewer would be larger in each answer, more would
+be asked for so seldom that a server short of memory evicts them before the entries that they tell of."""
 
 SLOTS = 256
 """Most slots of a block."""
