@@ -39,13 +39,15 @@ class Copies:
                 self._lost.add(number)
                 return held
             return raw if isinstance(raw, bytes) else None
-        if known and seen.doubtful(raw, now) and not seen.doubtful(held, now):
+        whole = _merged(held, raw) if known and seen.doubtful(raw, now) else raw
+        if seen.doubtful(raw, now) and not seen.doubtful(whole, now):
             self._lost.add(number)
-            raw = _merged(held, raw)
         else:
+            # where both forgot something, what Redis has counts
             self._lost.discard(number)
-        self._held[number] = raw
-        return raw
+            whole = raw
+        self._held[number] = whole
+        return whole
 
     def rest(self, digest: bytes) -> bytes:
         """What a write of a key hands over beside its slot: the rest of its block where that lost it."""
@@ -69,7 +71,14 @@ def _slots(block: bytes) -> Iterator[bytes]:
 
 
 def _merged(old: bytes, new: bytes) -> bytes:
-    """The old block with the slots of the new one."""
-    slots = {slot[: seen.FINGERPRINT]: slot for block in (old, new) for slot in _slots(block)}
-    # the latest count
-    return old[:HEADER] + b"".join([*slots.values()][-SLOTS:])
+    """The old block with the slots of the new one; in doubt like the old one, and where it had to forget some."""
+    slots = [*{slot[: seen.FINGERPRINT]: slot for block in (old, new) for slot in _slots(block)}.values()]
+    doubt = old[:4]
+    if len(slots) > SLOTS:
+        slots.sort(key=_ends)
+        doubt = max(doubt, _ends(slots[-SLOTS - 1]))
+    return doubt + old[4:HEADER] + b"".join(slots[-SLOTS:])
+
+
+def _ends(slot: bytes) -> bytes:
+    return slot[-4:]

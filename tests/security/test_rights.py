@@ -131,7 +131,7 @@ MISSING: tuple[tuple[str, tuple[str, ...], dict[str, Any]], ...] = (
     ("SCAN", ("-scan",), {"pattern": 0}),
     ("UNLINK", ("-unlink",), {"pattern": 0}),
     ("EVAL", ("-eval", "-evalsha"), {"set": False, "delete": False, "tags": 0, "pattern": 0, "dry_run": 1}),
-    ("SETRANGE", ("-setrange",), {"set": False, "tags": 0, "pattern": 0}),
+    ("SETRANGE", ("-setrange",), {"set": False}),
     ("MGET", ("-mget",), {"get": MISS, "set": False, "delete": False}),
     ("INFO", ("-info",), {}),
 )
