@@ -36,6 +36,7 @@ test-machine: $(ENV)/.synced ## play every fault shortly, and Redis 7 (needs roo
 faults: $(ENV)/.synced ## play the catalogue of faults and write docs/reliability.md (root; ONLY=1,46 for some rows; SHORT=1)
 	PYTHONPATH=tests:. $(RUN) -m faults $(if $(ONLY),--only $(ONLY)) $(if $(SHORT),--short)
 	$(RUN) tools/measure_faults.py
+	$(if $(ONLY)$(SHORT),,FLOOD=1000000 $(RUN) -m pytest -q tests/security/test_budgets.py -k floods)
 
 soak: $(ENV)/.synced ## an hour of mixed load: memory, descriptors and p99 stay flat (MINUTES=2 for a short one)
 	$(RUN) -m benchmarks.soak $(or $(MINUTES),60)

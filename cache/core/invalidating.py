@@ -7,10 +7,12 @@ from contextlib import suppress
 from typing import Any
 
 from cache.core import keys, patterns, seen
+from cache.core.admitting import mark
 from cache.core.engine import Engine, Operation
 from cache.core.generations import FENCE_OF_CATEGORY, TOKEN, category_scope
 from cache.core.healing import buried, change
 from cache.core.patterns import PatternPlan
+from cache.core.policies import Policy
 from cache.core.scripts import CHANGE, DELETE, SWEEP, SWEPT
 from cache.core.steps import Arg, Call, Pause, RunScript
 from cache.errors import PatternError, StoreError
@@ -36,8 +38,7 @@ def delete(engine: Engine, category: str, key: Any) -> Operation[bool]:
         if not engine.enabled:
             return False
         try:
-            args: list[Arg] = [engine.lifetime_ms(policy), buried(engine)]
-            gone = yield RunScript(DELETE, [wanted.address.name], args, engine.writing())
+            gone = yield from _remove(engine, policy, wanted.address.name)
         except StoreError as trouble:
             engine.pending.add(names=[wanted.address.name])
             engine.failed(event, trouble)
@@ -46,6 +47,20 @@ def delete(engine: Engine, category: str, key: Any) -> Operation[bool]:
             engine.changed(names=[wanted.address.name])
         event.deletes += int(gone)
         return bool(gone)
+
+
+def _remove(engine: Engine, policy: Policy, name: str) -> Operation[Any]:
+    """Put a tombstone in an entry's place; returns how many live entries went.
+
+    Where the budget has no room for one, the category's writes in flight are refused in its stead, unless that would
+    have to wait.
+    """
+    if engine.budget is not None and engine.budget.spent and not engine.settle_s:
+        yield from _refuse(engine, category_scope(policy.name))
+        return (yield from _unlink(engine, [name.encode()], policy.name, MissTrigger.KEY))
+    mark(engine, policy, 1)
+    args: list[Arg] = [engine.lifetime_ms(policy), buried(engine)]
+    return (yield RunScript(DELETE, [name], args, engine.writing()))
 
 
 def invalidate(
@@ -126,15 +141,19 @@ def refuse_writes(engine: Engine, plan: PatternPlan) -> Operation[None]:
     if plan.scope is not None:
         yield from change(engine, [plan.scope], engine.writing(), MissTrigger.PATTERN)
         return
-    scope = category_scope(plan.category)
+    yield from _refuse(engine, category_scope(plan.category))
+    if engine.settle_s:
+        yield Pause(engine.settle_s)
+
+
+def _refuse(engine: Engine, scope: str) -> Operation[None]:
+    """Refuse a category's writes in flight; its entries stay valid."""
     engine.view.saw([(scope, None)])
     args: list[Arg] = [TOKEN, engine.tokens(FENCE_OF_CATEGORY - TOKEN)]
     try:
         yield RunScript(CHANGE, [engine.scope_name(scope)], args, engine.writing(), idempotent=True)
     finally:
         engine.changed(scopes=[scope])
-    if engine.settle_s:
-        yield Pause(engine.settle_s)
 
 
 def sweep(
@@ -157,25 +176,27 @@ def sweep(
             raise StoreError(ErrorType.TIMEOUT, "the pattern's sweep took too long")
 
 
-def _unlink(engine: Engine, names: Sequence[bytes], category: str | None) -> Operation[int]:
+def _unlink(
+    engine: Engine, names: Sequence[bytes], category: str | None, trigger: MissTrigger = MissTrigger.PATTERN
+) -> Operation[int]:
     try:
         gone, digests = yield RunScript(SWEEP, names, (), engine.writing())
     finally:
         engine.changed(names=[name.decode("utf-8", "surrogateescape") for name in names])
     if category is not None and digests:
-        yield from _tell(engine, category, digests)
+        yield from _tell(engine, category, digests, trigger)
     return int(gone)
 
 
-def _tell(engine: Engine, category: str, digests: bytes) -> Operation[None]:
-    """Say of entries that a sweep removed them; where that fails they will look evicted."""
+def _tell(engine: Engine, category: str, digests: bytes, trigger: MissTrigger) -> Operation[None]:
+    """Say of entries why they were removed; where that fails they will look evicted."""
     marks: dict[str, bytes] = {}
     for at in range(0, len(digests), DIGEST):
         digest = digests[at : at + DIGEST]
         name = keys.seen_name(engine.namespace, category, seen.block_of(digest))
         marks[name] = marks.get(name, b"") + seen.fingerprint_of(digest)
     with suppress(StoreError):
-        yield RunScript(SWEPT, [*marks], [seen.swept(MissTrigger.PATTERN), *marks.values()], engine.writing())
+        yield RunScript(SWEPT, [*marks], [seen.swept(trigger), *marks.values()], engine.writing())
 
 
 def _page(reply: Any) -> tuple[bytes, list[bytes]]:
