@@ -238,7 +238,7 @@ def invalid_misses() -> Panel:
     """What invalidations cost."""
     missed = summed(queries.rate(schema.INVALIDATED), queries.MISS_TRIGGER)
     return lines(
-        "Misses of invalid entries by trigger",
+        "Invalid misses by trigger",
         says(
             "Misses per second of entries that something had made invalid, by what: the deletion of the key, a tag, "
             "the whole category, a pattern, a restart of the store.",
