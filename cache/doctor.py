@@ -29,7 +29,7 @@ PATIENCE_S = 2.0
 """Deadline of each question: a doctor may take longer than a cache."""
 
 RIGHTS = (
-    "+ping +info +time +get +mget +set +getrange +setrange +bitfield +exists +del +unlink +pttl +pexpire +scan "
+    "+ping +info +time +get +mget +set +getrange +setrange +exists +del +unlink +pttl +pexpire +scan "
     "+hset +hsetnx +hget +hgetall +hexists +hkeys +hdel +eval +evalsha"
 )
 """What a user of the store must be allowed, scripts and the fleet's figures included."""
@@ -41,7 +41,7 @@ _PROBE = Lua(
 local text, hash, refused = KEYS[1], KEYS[2], {}
 for _, call in ipairs({
   { 'SET', text, '1', 'PX', '1000' }, { 'GET', text }, { 'GETRANGE', text, '0', '0' }, { 'SETRANGE', text, '0', '1' },
-  { 'BITFIELD', text, 'SET', 'u1', '0', '1' }, { 'EXISTS', text }, { 'PTTL', text }, { 'PEXPIRE', text, '1000' },
+  { 'EXISTS', text }, { 'PTTL', text }, { 'PEXPIRE', text, '1000' },
   { 'DEL', text },
   { 'HSETNX', hash, 'a', '1' }, { 'HSET', hash, 'a', '1' }, { 'PEXPIRE', hash, '1000' }, { 'HGET', hash, 'a' },
   { 'HEXISTS', hash, 'a' }, { 'HKEYS', hash }, { 'HGETALL', hash }, { 'HDEL', hash, 'a' }, { 'TIME' },

@@ -205,6 +205,9 @@ def _category(figures: Figures, name: str, hits: int, misses: int) -> dict[str, 
         "misses": misses,
         "hit_rate": _percent(hits, misses),
         "miss_reasons": {reason.value: n for reason, n in sorted(reasons.items())},
+        "miss_triggers": {
+            trigger.value: n for (category, trigger), n in sorted(figures.invalidated.items()) if category == name and n
+        },
         "stale": outcomes[Outcome.STALE],
         "bypass": outcomes[Outcome.BYPASS],
         "errors": sum(n for (category, _, _), n in figures.errors.items() if category == name),

@@ -47,6 +47,8 @@ def add(figures: Figures, event: OperationEvent, duration_s: float | None, accou
 def _add_rest(figures: Figures, event: OperationEvent, account: Account) -> None:
     """What a hit has none of."""
     category = account.category.name
+    for trigger, n in event.triggers.items():
+        figures.invalidated[category, trigger] += n
     for result, n in event.writes.items():
         figures.writes[category, result] += n
     if event.deletes:

@@ -10,6 +10,7 @@ from telemetry.vocabulary import (
     ErrorType,
     FlightScope,
     MissReason,
+    MissTrigger,
     Operation,
     Outcome,
     Tier,
@@ -87,6 +88,7 @@ class OperationEvent:
     sizes = _Rest[list[int]](_NO_LIST)
     waits = _Rest[list[FlightScope]](_NO_LIST)
     wait_times = _Rest[list[tuple[FlightScope, float, int]]](_NO_LIST)
+    triggers = _Rest[dict[MissTrigger, int]](_NO_TABLE)
 
     def __init__(
         self,
@@ -145,6 +147,17 @@ class OperationEvent:
             self.avoided_s = cost_s
         if age_s is not None:
             self.ages_s = [age_s]
+
+    def missed(self, reason: MissReason | None, trigger: MissTrigger | None = None, *, n: int = 1) -> None:
+        """Count ``n`` misses.
+
+        Args:
+            trigger: what made the entry invalid; None unless ``reason`` is invalidated.
+        """
+        self.looked(_MISS, reason=reason, n=n)
+        if trigger is not None and n > 0:
+            self.triggers = self.triggers or {}
+            self.triggers[trigger] = self.triggers.get(trigger, 0) + n
 
     def served(self, tier: Tier, ages_s: list[float], cost_s: float) -> None:
         """Count hits of a batch, one for each age.

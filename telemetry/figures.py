@@ -14,6 +14,7 @@ from telemetry.vocabulary import (
     ErrorType,
     FlightScope,
     MissReason,
+    MissTrigger,
     Operation,
     Outcome,
     Tier,
@@ -29,6 +30,8 @@ class Figures:
     """All numbers of a process since it began, or between two moments."""
 
     requests: Counter[RequestKey] = field(default_factory=Counter)
+    invalidated: Counter[tuple[str, MissTrigger]] = field(default_factory=Counter)
+    """Misses of what was invalid, by what made it so."""
     writes: Counter[tuple[str, WriteResult]] = field(default_factory=Counter)
     deletes: Counter[tuple[str, Trigger]] = field(default_factory=Counter)
     invalidations: Counter[tuple[str, Trigger]] = field(default_factory=Counter)

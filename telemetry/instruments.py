@@ -27,6 +27,7 @@ Table = Callable[[Figures], Mapping[Any, int | float]]
 
 _TABLES: tuple[tuple[Metric, Table], ...] = (
     (schema.REQUESTS, lambda figures: figures.requests),
+    (schema.INVALIDATED, lambda figures: figures.invalidated),
     (schema.WRITES, lambda figures: figures.writes),
     (schema.DELETES, lambda figures: figures.deletes),
     (schema.INVALIDATIONS, lambda figures: figures.invalidations),

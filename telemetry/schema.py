@@ -13,6 +13,7 @@ OPERATION = "cache.operation"
 OUTCOME = "cache.outcome"
 TIER = "cache.tier"
 MISS_REASON = "cache.miss.reason"
+MISS_TRIGGER = "cache.miss.trigger"
 ERROR_TYPE = "error.type"
 RESULT = "cache.result"
 TRIGGER = "cache.trigger"
@@ -32,6 +33,8 @@ BATCH_ERRORS = "cache.batch.errors"
 BATCH_BYPASSED = "cache.batch.bypassed"
 BATCH_MISS_REASON = "cache.batch.miss"
 """Of a batch's span: ``cache.batch.miss.{reason}``, how many keys missed for that reason."""
+BATCH_MISS_TRIGGER = "cache.batch.invalidated"
+"""Of a batch's span: ``cache.batch.invalidated.{trigger}``, how many keys missed for what that made invalid."""
 FENCE_REFUSED = "cache.fence.refused"
 BREAKER_STATE = "cache.breaker.state"
 COMPUTE_DURATION = "cache.compute.duration"
@@ -119,6 +122,10 @@ COMPUTE_DURATION_METRIC = Metric(
 )  # fmt: skip
 ENTRY_SIZE_METRIC = Metric(ENTRY_SIZE, Kind.HISTOGRAM, "By", "Size of stored entries.", (CATEGORY,), SIZE_BUCKETS)
 ENTRY_AGE_METRIC = Metric(ENTRY_AGE, Kind.HISTOGRAM, "s", "Age of entries at a hit.", (CATEGORY,), AGE_BUCKETS)
+INVALIDATED = Metric(
+    "cache.invalidated.lookups", Kind.COUNTER, "{lookup}",
+    "Lookups that missed because their entry was invalid, by what made it so.", (CATEGORY, MISS_TRIGGER),
+)  # fmt: skip
 WRITES = Metric("cache.writes", Kind.COUNTER, "{write}", "Writes, by what became of them.", (CATEGORY, RESULT))
 DELETES = Metric("cache.deletes", Kind.COUNTER, "{delete}", "Keys removed one by one.", (CATEGORY, TRIGGER))
 INVALIDATIONS = Metric(
@@ -167,9 +174,9 @@ PLANNED = (
 """Named by the contract, fed by later stages: nothing of them is exported yet."""
 
 METRICS = (
-    REQUESTS, OPERATION_DURATION, COMPUTE_DURATION_METRIC, ENTRY_SIZE_METRIC, ENTRY_AGE_METRIC, WRITES, DELETES,
-    INVALIDATIONS, ERRORS, AVOIDED, OVERHEAD, FLIGHT_WAITS, FLIGHT_WAIT_DURATION, BREAKER, BREAKER_TRANSITIONS,
-    POLICY_TTL, TELEMETRY_DROPPED, LOCAL_ENTRIES, LOCAL_SIZE, LOCAL_EVICTIONS,
+    REQUESTS, INVALIDATED, OPERATION_DURATION, COMPUTE_DURATION_METRIC, ENTRY_SIZE_METRIC, ENTRY_AGE_METRIC, WRITES,
+    DELETES, INVALIDATIONS, ERRORS, AVOIDED, OVERHEAD, FLIGHT_WAITS, FLIGHT_WAIT_DURATION, BREAKER,
+    BREAKER_TRANSITIONS, POLICY_TTL, TELEMETRY_DROPPED, LOCAL_ENTRIES, LOCAL_SIZE, LOCAL_EVICTIONS,
 )  # fmt: skip
 """Everything that is exported."""
 
@@ -193,9 +200,10 @@ class SpanKind:
 OPERATION_SPAN = SpanKind(
     "cache.{operation} {category}", "INTERNAL", "One operation, whatever the size of its batch.",
     (
-        CATEGORY, OPERATION, OUTCOME, TIER, MISS_REASON, ERROR_TYPE, KEY_DIGEST, TTL, ENTRY_AGE, ENTRY_SIZE, BATCH_SIZE,
-        BATCH_HITS, BATCH_MISSES, BATCH_STALE, BATCH_ERRORS, BATCH_BYPASSED, f"{BATCH_MISS_REASON}.*",
-        f"{WRITES_ATTRIBUTE}.*", FENCE_REFUSED, DELETES_ATTRIBUTE, INVALIDATIONS_ATTRIBUTE, TRIGGER, BREAKER_STATE,
+        CATEGORY, OPERATION, OUTCOME, TIER, MISS_REASON, MISS_TRIGGER, ERROR_TYPE, KEY_DIGEST, TTL, ENTRY_AGE,
+        ENTRY_SIZE, BATCH_SIZE, BATCH_HITS, BATCH_MISSES, BATCH_STALE, BATCH_ERRORS, BATCH_BYPASSED,
+        f"{BATCH_MISS_REASON}.*", f"{BATCH_MISS_TRIGGER}.*", f"{WRITES_ATTRIBUTE}.*", FENCE_REFUSED,
+        DELETES_ATTRIBUTE, INVALIDATIONS_ATTRIBUTE, TRIGGER, BREAKER_STATE,
         COMPUTE_DURATION,
     ),
 )  # fmt: skip

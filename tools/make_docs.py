@@ -24,6 +24,7 @@ SETS: dict[str, Iterable[str]] = {
     schema.OUTCOME: vocabulary.Outcome,
     schema.TIER: vocabulary.Tier,
     schema.MISS_REASON: vocabulary.MissReason,
+    schema.MISS_TRIGGER: vocabulary.MissTrigger,
     schema.ERROR_TYPE: vocabulary.ErrorType,
     schema.RESULT: vocabulary.WriteResult,
     schema.TRIGGER: vocabulary.Trigger,
@@ -40,6 +41,7 @@ MEANINGS: dict[str, tuple[str, str]] = {
     schema.OUTCOME: ("text", "How it ended; of a batch the worst of its lookups"),
     schema.TIER: ("text", "Where the answer came from; with `hit` and `stale` only"),
     schema.MISS_REASON: ("text", "Why it missed; with `miss` only"),
+    schema.MISS_TRIGGER: ("text", "What made the entry invalid; with the reason `invalidated` only"),
     schema.ERROR_TYPE: (
         "text",
         "Trouble with the store; on `cache.compute` and `workflow.*` what was raised: `timeout` or `other`",
@@ -62,6 +64,7 @@ MEANINGS: dict[str, tuple[str, str]] = {
     schema.BATCH_ERRORS: ("int", "How many the store did not answer"),
     schema.BATCH_BYPASSED: ("int", "How many were not asked for"),
     f"{schema.BATCH_MISS_REASON}.*": ("int", "How many missed for the reason in the place of `*`"),
+    f"{schema.BATCH_MISS_TRIGGER}.*": ("int", "How many missed for what was made invalid by the trigger in its place"),
     f"{schema.WRITES_ATTRIBUTE}.*": ("int", "How many writes ended with the result in the place of `*`"),
     schema.FENCE_REFUSED: ("bool", "True when a fence refused a write"),
     schema.DELETES_ATTRIBUTE: ("int", "How many keys were removed"),

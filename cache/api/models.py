@@ -41,6 +41,7 @@ class CategoryMetrics(BaseModel):
     misses: int = Field(description="Lookups that found nothing; errors, bypasses and stale answers are none.")
     hit_rate: str = Field(description='hits / (hits + misses) as a text, such as "77.99%".')
     miss_reasons: dict[str, int] = Field(description="Misses by reason: cold, expired, invalidated, changed, ...")
+    miss_triggers: dict[str, int] = Field(description="Misses of invalid entries by trigger: key, tag, category, ...")
     stale: int = Field(description="Expired entries that were served on purpose.")
     bypass: int = Field(description="Lookups while caching was disabled, or of what cannot be cached.")
     errors: int = Field(description="Operations that met trouble with the store.")
@@ -178,6 +179,7 @@ class Explained(BaseModel):
     )
     because: str = Field(description="Why, in words.")
     miss_reason: str | None = Field(description="Why it would miss.")
+    miss_trigger: str | None = Field(description="What made it invalid.")
     tier: str | None = Field(description="Where the value is.")
     tiers: dict[str, str] | None = Field(
         description="What stands in each tier: off, absent, fresh, expired, invalid, tombstone, unreadable, unknown."

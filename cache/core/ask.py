@@ -52,7 +52,7 @@ class Ask:
             self.event.looked(Outcome.ERROR, n=self.times)
             note(self.engine, self.wanted, self.event, "error", self.event.error)
         else:
-            self.event.looked(Outcome.MISS, reason=self.found.reason, n=self.times)
+            self.event.missed(self.found.reason, self.found.trigger, n=self.times)
             note(self.engine, self.wanted, self.event, "miss", self.found.reason)
 
 

@@ -19,7 +19,7 @@ from cache.core.reading import Examined, examine
 from cache.core.shelves import Wanted
 from cache.core.steps import Call
 from cache.errors import StoreError
-from telemetry.vocabulary import BreakerState, ErrorType, MissReason, Outcome, Tier
+from telemetry.vocabulary import BreakerState, ErrorType, MissReason, MissTrigger, Outcome, Tier
 from telemetry.vocabulary import Operation as Op
 
 _TAG = "tag:"
@@ -55,6 +55,7 @@ class Explanation:
         would: what ``get_or_compute`` would do now, in this process.
         because: why, in words.
         miss_reason: why it would miss; None for a hit.
+        miss_trigger: what made it invalid; None where nothing did.
         tier: where the value is; None when it is nowhere.
         tiers: what stands in each tier: ``off``, ``absent``, ``fresh``, ``expired``, ``invalid``, ``tombstone``,
             ``unreadable`` or ``unknown``.
@@ -84,6 +85,7 @@ class Explanation:
     would: Would
     because: str
     miss_reason: MissReason | None = None
+    miss_trigger: MissTrigger | None = None
     tier: Tier | None = None
     tiers: dict[str, str] | None = None
     age_s: float | None = None
@@ -184,7 +186,8 @@ def _now(engine: Engine, policy: Policy, seen: Examined, near: Held | None, *, l
     if would is Would.COMPUTE and locked:
         would, because = Would.WAIT, f"{because}; another process holds the fleet's lock on it"
     tier = found.tier if item is not None else None
-    why = {"miss_reason": found.reason, "error": found.trouble.kind if found.trouble is not None else None}
+    trouble = found.trouble.kind if found.trouble is not None else None
+    why = {"miss_reason": found.reason, "miss_trigger": found.trigger, "error": trouble}
     return {"outcome": Outcome.MISS, "tier": tier, "would": would, "because": because, **why}
 
 

@@ -114,6 +114,9 @@ def _told(engine: Engine, event: OperationEvent, found: Found) -> Lookup:
         event.looked(Outcome.HIT, tier=found.tier, age_s=age, cost_s=cost)
         event.ttl_s = left
         return Lookup(found.value, Outcome.HIT, found.tier, age=age, ttl=left, fence=found.fence, cost_s=cost)
-    event.looked(Outcome.MISS, reason=found.reason)
+    event.missed(found.reason, found.trigger)
     note(engine, found.wanted, event, "miss", found.reason)
-    return Lookup(MISS, Outcome.MISS, miss_reason=found.reason, age=age, ttl=left, fence=found.fence, cost_s=cost)
+    why, by = found.reason, found.trigger
+    return Lookup(
+        MISS, Outcome.MISS, miss_reason=why, age=age, ttl=left, fence=found.fence, cost_s=cost, miss_trigger=by
+    )

@@ -37,6 +37,7 @@ WORDS: Mapping[str, set[str]] = {
     schema.OUTCOME: set(vocabulary.Outcome),
     schema.TIER: set(vocabulary.Tier),
     schema.MISS_REASON: set(vocabulary.MissReason),
+    schema.MISS_TRIGGER: set(vocabulary.MissTrigger),
     schema.RESULT: set(vocabulary.WriteResult),
     schema.TRIGGER: set(vocabulary.Trigger),
     schema.FLIGHT_SCOPE: set(vocabulary.FlightScope),

@@ -31,6 +31,7 @@ EVERY_CATEGORY = (
 
 CONTRACT = {
     "cache.requests": (Kind.COUNTER, "{request}", "cache_requests_total"),
+    "cache.invalidated.lookups": (Kind.COUNTER, "{lookup}", "cache_invalidated_lookups_total"),
     "cache.operation.duration": (Kind.HISTOGRAM, "s", "cache_operation_duration_seconds"),
     "cache.compute.duration": (Kind.HISTOGRAM, "s", "cache_compute_duration_seconds"),
     "cache.entry.size": (Kind.HISTOGRAM, "By", "cache_entry_size_bytes"),

@@ -14,8 +14,8 @@ from telemetry.recorder import Recorder
 from telemetry.vocabulary import ErrorType, MissReason, Operation, Outcome, Tier, Trigger, WriteResult
 
 DETAILS = {
-    "hits", "misses", "hit_rate", "miss_reasons", "stale", "bypass", "errors", "sets", "writes", "deletes",
-    "invalidations", "hit_seconds", "miss_seconds", "compute_seconds", "seconds_avoided", "seconds_spent",
+    "hits", "misses", "hit_rate", "miss_reasons", "miss_triggers", "stale", "bypass", "errors", "sets", "writes",
+    "deletes", "invalidations", "hit_seconds", "miss_seconds", "compute_seconds", "seconds_avoided", "seconds_spent",
     "bytes_stored", "error_types", "buckets",
 }  # fmt: skip
 
