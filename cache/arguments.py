@@ -7,6 +7,8 @@ import math
 from importlib.metadata import version
 from pathlib import Path
 
+from cache.core.ttl import seconds as ttl_seconds
+
 MOST_WORKERS = 64
 
 _EXAMPLES = {
@@ -24,6 +26,9 @@ _EXAMPLES = {
     "invalidate": "glasscache invalidate --tag task:task-1\n"
     "  glasscache invalidate --pattern 'tool:read_file:*' --dry-run\n"
     "  glasscache invalidate --all",
+    "advise": "glasscache advise --trace cluster001.csv\n"
+    "  glasscache advise --trace cluster001.csv --ttl 600 --gain 0.02 --json\n"
+    "each line: timestamp,key,key size,value size,client id,operation,TTL (as in github.com/twitter/cache-trace)",
     "doctor": "glasscache doctor\n  glasscache doctor --json",
 }
 
@@ -71,6 +76,10 @@ def parser() -> argparse.ArgumentParser:
     drop.add_argument("--pattern", help="a prefix and a glob, such as 'context:task-1:*'")
     drop.add_argument("--all", action="store_true", help="every category")
     drop.add_argument("--dry-run", action="store_true", help="only count the keys (patterns, categories and --all)")
+    advise = command("advise", "Show what other TTLs would have given of a trace of requests, and advise one.")
+    advise.add_argument("--trace", type=Path, required=True, help="a file in the format of Twitter's cluster traces")
+    advise.add_argument("--ttl", type=_ttl, default=3600.0, help="today's TTL, seconds (default: %(default)g)")
+    advise.add_argument("--gain", type=_share, default=0.01, help="least hit ratio a longer TTL has to give")
     command("doctor", "Check settings, server, rights, memory, clock and Collector.")
     return top
 
@@ -103,6 +112,17 @@ def _workers(text: str) -> int:
 def _seconds(text: str) -> float:
     number = float(text)
     if not 0 <= number < math.inf:
+        raise ValueError(text)
+    return number
+
+
+def _ttl(text: str) -> float:
+    return ttl_seconds(float(text))
+
+
+def _share(text: str) -> float:
+    number = float(text)
+    if not 0 < number < 1:
         raise ValueError(text)
     return number
 

@@ -1,4 +1,4 @@
-"""The command: ``glasscache demo | serve | traffic | stats | explain | invalidate | doctor``."""
+"""The command: ``glasscache demo | serve | traffic | stats | explain | invalidate | advise | doctor``."""
 
 from __future__ import annotations
 
@@ -180,6 +180,14 @@ def _invalidate(arguments: argparse.Namespace) -> int:
     return FAILED if failed else OK
 
 
+def _advise(arguments: argparse.Namespace) -> int:
+    from cache import advising
+
+    found = advising.advise(arguments.trace, arguments.ttl, arguments.gain)
+    _show(arguments, found, advising.report(found))
+    return OK
+
+
 def _doctor(arguments: argparse.Namespace) -> int:
     from cache.doctor import examine
 
@@ -200,5 +208,6 @@ _COMMANDS = {
     "stats": _stats,
     "explain": _explain,
     "invalidate": _invalidate,
+    "advise": _advise,
     "doctor": _doctor,
 }

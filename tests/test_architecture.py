@@ -64,7 +64,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cache.workers",),
     ("cache.workflow", "cache.testing"),
     ("cache.api",),
-    ("cache.serving", "cache.traffic", "cache.doctor", "cache.terminal"),
+    ("cache.serving", "cache.traffic", "cache.doctor", "cache.terminal", "cache.advising"),
     ("cache.arguments",),
     ("cache.cli",),
     ("cache.__main__",),

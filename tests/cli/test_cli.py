@@ -53,7 +53,7 @@ def dead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://:canary-password@127.0.0.1:1/0")
 
 
-COMMANDS = ("demo", "serve", "traffic", "stats", "explain", "invalidate", "doctor")
+COMMANDS = ("demo", "serve", "traffic", "stats", "explain", "invalidate", "advise", "doctor")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
