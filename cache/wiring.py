@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from cache.clock import Clock, SystemClock
 from cache.core import keys, nearby
+from cache.core.budget import Budgets
 from cache.core.engine import Engine
 from cache.core.entry import Sealer
 from cache.core.flights import Flights
@@ -36,7 +37,7 @@ from telemetry.vocabulary import BreakerState, Tier
 
 _log = logging.getLogger("glasscache")
 
-P = TypeVar("P", Runner, AsyncRunner, Flights, Questions, Pending, Debts, LocalTier, Listener)
+P = TypeVar("P", Runner, AsyncRunner, Flights, Questions, Pending, Debts, Budgets, LocalTier, Listener)
 
 
 @dataclass(slots=True)
@@ -171,7 +172,10 @@ def _engine(
         read_s=settings.read_deadline,
         write_s=settings.write_deadline,
         settle_s=settle_s(_url(settings)),
+        budgets=Budgets(settings.tenant_max_bytes, clock.monotonic) if settings.tenant_max_bytes else None,
     )
+    if engine.budgets is not None:
+        _forking(engine.budgets)
     _forking(engine.flights)
     _forking(engine.questions)
     _forking(engine.pending)
@@ -246,6 +250,7 @@ def _options(settings: Settings, policies: Iterable[Policy] = ()) -> StoreOption
         max_connections=settings.max_connections,
         fast_path=settings.fast_path,
         password_file=settings.password_file,
+        sentinel_password_file=settings.sentinel_password_file,
     )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cache.clock import Clock, Deadline
+from cache.core.budget import Budget, Budgets
 from cache.core.entry import Sealer
 from cache.core.fingerprint import Fingerprint
 from cache.core.flights import Flights
@@ -55,6 +56,7 @@ class Engine:
             have been let through a moment before.
         hidden: hides what names in Redis would say; None leaves them readable.
         debts: what is pending of tenants; None makes a new account.
+        budgets: how much the namespace and each tenant may write; None sets no bounds.
         local: what is kept in the process for the categories that ask for it; None where none does.
     """
 
@@ -80,6 +82,8 @@ class Engine:
     failures: FailureMemory = field(default_factory=FailureMemory)
     local: LocalTier | None = None
     debts: Debts = None  # type: ignore[assignment]
+    budgets: Budgets | None = None
+    budget: Budget | None = field(init=False)
     pending: Pending = field(init=False)
     shelves: Shelves = field(init=False, repr=False)
 
@@ -87,6 +91,7 @@ class Engine:
         scopes = [category_scope(name) for name in self.policies]
         self.pending = Pending(scopes)
         self.debts = self.debts or Debts(scopes)
+        self.budget = self.budgets.of(self.namespace) if self.budgets is not None else None
         self.shelves = Shelves(self.namespace, self.policies, self.hidden)
 
     def reading(self) -> Deadline:

@@ -1,9 +1,11 @@
 """The curve over TTLs that a sample shows, its error, and the advice that follows.
 
 The sample's misses are scaled up and corrected by what is known without it, the number of lookups and of the cache's
-own misses: by a regression on those of its parts. Where misses do not depend on lookups this is SHARDS_adj (FAST 2015, section 3.3: what is too
-much or too little are hits), where they grow with them it is a ratio; W. Cochran, "Sampling Techniques", 3rd ed.,
-sections 7.3 and 7.4. The error is twice the standard error, by the residuals of the parts.
+own misses: by a regression on those of its parts. Where misses do not depend on lookups this is SHARDS_adj (FAST 2015,
+section 3.3: what is too much or too little are hits), where they grow with them it is a ratio.
+
+Source: W. Cochran, "Sampling Techniques", 3rd ed., section 7.3. The error is twice the standard error of what the
+regression leaves in the parts.
 """
 
 from __future__ import annotations

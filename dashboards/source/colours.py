@@ -94,6 +94,7 @@ WRITES: Mapping[WriteResult, str] = {
     WriteResult.REFUSED: VIOLET,
     WriteResult.DROPPED: RED,
     WriteResult.TOO_LARGE: AMBER,
+    WriteResult.OVER_BUDGET: BROWN,
 }
 
 TRIGGERS: Mapping[Trigger, str] = {
