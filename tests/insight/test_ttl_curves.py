@@ -101,7 +101,7 @@ def test_a_trace_file_of_the_public_format(tmp_path: Path, capsys: pytest.Captur
 
 def test_a_trace_is_replayed_in_a_sample_too() -> None:
     """A trace of more keys than are kept is sampled, and corrected."""
-    steps = zipf(30_000, 20_000, 3)
+    steps = zipf(60_000, 30_000, 3)
     trace = (Request(now, digest(key), 100, Act.LOOK) for now, key, act in steps if act == "look")
     found = replay(trace, 300.0, most_keys=8000)
     assert found["rate"] < 1.0
