@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
 from cache import terminal
+from cache.core.ttl import seconds as ttl_seconds
 from cache.insight.replay import replay
 from cache.insight.traces import requests
 
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    command.add_argument("--trace", type=Path, required=True, help="a file in the format of Twitter's cluster traces")
+    command.add_argument("--ttl", type=_ttl, default=3600.0, help="today's TTL, seconds (default: %(default)g)")
+    command.add_argument("--gain", type=_share, default=0.01, help="least hit ratio a longer TTL has to give")
+
+
+def _ttl(text: str) -> float:
+    return ttl_seconds(float(text))
+
+
+def _share(text: str) -> float:
+    number = float(text)
+    if not 0 < number < 1:
+        raise ValueError(text)
+    return number
 
 
 def advise(trace: Path, ttl_s: float, gain: float) -> dict[str, Any]:

@@ -76,16 +76,23 @@ class Finding:
         return asdict(self)
 
 
-def examine(environ: Mapping[str, str] | None = None) -> list[Finding]:
-    """Look at everything that can be looked at; what depends on a broken thing is left out."""
+def examine(environ: Mapping[str, str] | None = None, settings: Settings | None = None) -> list[Finding]:
+    """Look at everything that can be looked at; what depends on a broken thing is left out.
+
+    Args:
+        environ: where OpenTelemetry's variables are; None: the process's.
+        settings: what runs by them; None: they are read. An embedded store that runs is nobody else's to ask.
+    """
+    running = settings is not None
     try:
-        settings = Settings.load()
+        settings = settings or Settings.load()
     except SettingsError as error:
         return [Finding("fail", "settings", str(error), "correct the variable")]
     findings = [Finding("ok", "settings", "complete")]
     if not settings.enabled:
         findings.append(Finding("warn", "caching", "disabled", "set CACHE_ENABLED=true"))
-    findings += _examine_store(settings)
+    if not (running and settings.redis_url.get_secret_value().startswith("embedded:")):
+        findings += _examine_store(settings)
     findings += _collector(os.environ if environ is None else environ)
     return findings
 

@@ -41,6 +41,9 @@ _EXAMPLES = {
     "CACHE_API_DOCS": "auto",
     "CACHE_API_METRICS": "true",
     "CACHE_API_RATE": "600",
+    "CACHE_API_PAGE": "auto",
+    "CACHE_GRAFANA_URL": "http://localhost:3000",
+    "CACHE_JAEGER_URL": "http://localhost:16686",
 }
 
 _TTL_EXAMPLE = "3600"
@@ -88,6 +91,9 @@ class Settings(BaseSettings):
     api_docs: Literal["auto", "true", "false"] = Field("auto", validation_alias=_variable("CACHE_API_DOCS"))
     api_metrics: Literal["auto", "true", "false"] = Field("auto", validation_alias=_variable("CACHE_API_METRICS"))
     api_rate: int = Field(600, ge=1, le=1_000_000, validation_alias=_variable("CACHE_API_RATE"))
+    api_page: Literal["auto", "true", "token", "false"] = Field("auto", validation_alias=_variable("CACHE_API_PAGE"))
+    grafana_url: str = Field("", validation_alias=_variable("CACHE_GRAFANA_URL"))
+    jaeger_url: str = Field("", validation_alias=_variable("CACHE_JAEGER_URL"))
     read_deadline: float = Field(0.05, gt=0, le=2, validation_alias=_variable("CACHE_READ_DEADLINE"))
     write_deadline: float = Field(0.1, gt=0, le=2, validation_alias=_variable("CACHE_WRITE_DEADLINE"))
     max_connections: int = Field(64, ge=1, le=4096, validation_alias=_variable("CACHE_MAX_CONNECTIONS"))
@@ -135,6 +141,14 @@ class Settings(BaseSettings):
         if not all(name == "*" or re.fullmatch(r"\.?[a-z0-9_\-]+(\.[a-z0-9_\-]+)*", name) for name in names):
             raise ValueError("host names separated by commas, without scheme and port")
         return ",".join(names)
+
+    @field_validator("grafana_url", "jaeger_url")
+    @classmethod
+    def _link(cls, value: str) -> str:
+        """It becomes a link on a page that everybody who may see the page sees: a password in it is not meant."""
+        if value and not re.fullmatch(r"https?://[A-Za-z0-9.\-\[\]:]{1,253}(/[A-Za-z0-9._~%/\-]*)?", value):
+            raise ValueError("an address that begins with http:// or https://, without user and query")
+        return value.rstrip("/")
 
     @field_validator("local_categories")
     @classmethod

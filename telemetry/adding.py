@@ -66,3 +66,5 @@ def _measure_rest(event: OperationEvent, category: CategoryAccount, ids: Ids | N
     for seconds, failure in event.computed:
         within = ids if ids is None or not event.compute_span else (*ids[:2], event.compute_span)
         category.computed(seconds, failure, within)
+    for scope, seconds, span in event.wait_times:
+        category.waited(scope, seconds, ids if ids is None or not span else (*ids[:2], span))

@@ -73,6 +73,8 @@ class OperationEvent:
     """True when the caller's computation raised: the only thing that makes a span's status ERROR."""
     compute_span: int = 0
     """Id of the span of the last computation, for exemplars; 0 when it is not sampled."""
+    step: int = 0
+    """Its number among the steps of the run that it is part of; 0 while nothing lies below it."""
     rest: dict[str, Any] = _NO_TABLE
     """The fields below that were set: what else there is to count than lookups that were served."""
     error = _Rest[ErrorType | None](None)
@@ -84,6 +86,7 @@ class OperationEvent:
     computed = _Rest[list[tuple[float, ErrorType | None]]](_NO_LIST)
     sizes = _Rest[list[int]](_NO_LIST)
     waits = _Rest[list[FlightScope]](_NO_LIST)
+    wait_times = _Rest[list[tuple[FlightScope, float, int]]](_NO_LIST)
 
     def __init__(
         self,
@@ -177,6 +180,12 @@ class OperationEvent:
         """Count a wait for another caller's computation."""
         self.waits = self.waits or []
         self.waits.append(scope)
+
+    def waited_for(self, scope: FlightScope, seconds: float, span: int = 0) -> None:
+        """Add how long a wait took, seconds; ``span``: id of its span, for exemplars, 0 of one not sampled."""
+        self.wait_s += seconds
+        self.wait_times = self.wait_times or []
+        self.wait_times.append((scope, seconds, span))
 
     def computed_in(self, seconds: float, failure: ErrorType | None) -> None:
         """Count one computation of the caller's.

@@ -43,6 +43,7 @@ class Figures:
     """What each registered category's policy promises, seconds: a setting, not a sum."""
     durations: dict[tuple[str, Outcome], Histogram] = field(default_factory=dict)
     computations: dict[str, Histogram] = field(default_factory=dict)
+    wait_times: dict[tuple[str, FlightScope], Histogram] = field(default_factory=dict)
     sizes: dict[str, Histogram] = field(default_factory=dict)
     ages: dict[str, Histogram] = field(default_factory=dict)
     dropped: int = 0

@@ -43,6 +43,17 @@ RUN_HITS = "cache.run.hits"
 RUN_MISSES = "cache.run.misses"
 RUN_ERRORS = "cache.run.errors"
 RUN_TIME_SAVED = "cache.run.time_saved"
+RUN_ID = "cache.run.id"
+"""Of a run's span, and of the baggage that carries it to other processes; never a metric's label."""
+RUN_MISS_REASON = "cache.run.miss"
+"""Of a run's span: ``cache.run.miss.{reason}``, how many lookups missed for that reason."""
+RUN_WAITS = "cache.run.waits"
+RUN_TIME_IN_CACHE = "cache.run.time_in_cache"
+RUN_TIME_IN_COMPUTE = "cache.run.time_in_compute"
+RUN_TIME_IN_WAIT = "cache.run.time_in_wait"
+RUN_CRITICAL = "cache.run.critical_path"
+"""Of a run's span: ``cache.run.critical_path.{part}``, its seconds on the run's critical path."""
+RUN_CRITICAL_STEPS = "cache.run.critical_path.steps"
 
 DURATION_BUCKETS = (
     0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
@@ -122,6 +133,10 @@ OVERHEAD = Metric("cache.overhead", Kind.COUNTER, "s", "Seconds that the cache i
 FLIGHT_WAITS = Metric(
     "cache.flight.waits", Kind.COUNTER, "{wait}", "Waits for another caller's computation.", (CATEGORY, FLIGHT_SCOPE)
 )
+FLIGHT_WAIT_DURATION = Metric(
+    "cache.flight.wait.duration", Kind.HISTOGRAM, "s", "Duration of waits for another caller's computation.",
+    (CATEGORY, FLIGHT_SCOPE), DURATION_BUCKETS,
+)  # fmt: skip
 BREAKER = Metric(BREAKER_STATE, Kind.GAUGE, "", "State of a store's breaker: 0 closed, 1 half-open, 2 open.", (STORE,))
 BREAKER_TRANSITIONS = Metric(
     "cache.breaker.transitions", Kind.COUNTER, "{transition}", "Changes of a breaker's state.", (BREAKER_TO,)
@@ -153,8 +168,8 @@ PLANNED = (
 
 METRICS = (
     REQUESTS, OPERATION_DURATION, COMPUTE_DURATION_METRIC, ENTRY_SIZE_METRIC, ENTRY_AGE_METRIC, WRITES, DELETES,
-    INVALIDATIONS, ERRORS, AVOIDED, OVERHEAD, FLIGHT_WAITS, BREAKER, BREAKER_TRANSITIONS, POLICY_TTL,
-    TELEMETRY_DROPPED, LOCAL_ENTRIES, LOCAL_SIZE, LOCAL_EVICTIONS,
+    INVALIDATIONS, ERRORS, AVOIDED, OVERHEAD, FLIGHT_WAITS, FLIGHT_WAIT_DURATION, BREAKER, BREAKER_TRANSITIONS,
+    POLICY_TTL, TELEMETRY_DROPPED, LOCAL_ENTRIES, LOCAL_SIZE, LOCAL_EVICTIONS,
 )  # fmt: skip
 """Everything that is exported."""
 
@@ -189,14 +204,17 @@ COMPUTE_SPAN = SpanKind(
 )
 WAIT_SPAN = SpanKind(
     "cache.wait {category}", "INTERNAL", "A follower of a flight; linked to the leader's span.",
-    (CATEGORY, FLIGHT_SCOPE),
+    (CATEGORY, FLIGHT_SCOPE, KEY_DIGEST),
 )  # fmt: skip
 REFRESH_SPAN = SpanKind(
     "cache.refresh {category}", "INTERNAL", "Root of a background refresh; linked to its cause.", (CATEGORY,)
 )
 WORKFLOW_RUN_SPAN = SpanKind(
     "workflow.run", "INTERNAL", "A run of the workflow and what the cache did for it.",
-    (RUN_HITS, RUN_MISSES, RUN_ERRORS, RUN_TIME_SAVED, ERROR_TYPE),
+    (
+        RUN_HITS, RUN_MISSES, RUN_ERRORS, RUN_TIME_SAVED, RUN_ID, f"{RUN_MISS_REASON}.*", RUN_WAITS, RUN_TIME_IN_CACHE,
+        RUN_TIME_IN_COMPUTE, RUN_TIME_IN_WAIT, f"{RUN_CRITICAL}.*", ERROR_TYPE,
+    ),
 )  # fmt: skip
 WORKFLOW_NODE_SPAN = SpanKind("workflow.node {node}", "INTERNAL", "One node of the workflow.", (ERROR_TYPE,))
 TOOL_SPAN = SpanKind(

@@ -107,6 +107,7 @@ _BY_CATEGORY: Mapping[str, Callable[[str], Iterator[Labels]]] = {
     schema.INVALIDATIONS.name: _each(Trigger),
     schema.ERRORS.name: _errors,
     schema.FLIGHT_WAITS.name: _each(FlightScope),
+    schema.FLIGHT_WAIT_DURATION.name: _each(FlightScope),
 }
 
 

@@ -30,7 +30,7 @@ from telemetry.vocabulary import (
     WriteResult,
 )
 
-FORMAT = "1-" + hashlib.sha256(repr((DURATION_BUCKETS, SIZE_BUCKETS, AGE_BUCKETS)).encode()).hexdigest()[:8]
+FORMAT = "2-" + hashlib.sha256(repr((DURATION_BUCKETS, SIZE_BUCKETS, AGE_BUCKETS)).encode()).hexdigest()[:8]
 """Names what is written here; anything else is left out of the sums, and the sums are not complete."""
 
 MAX_BYTES = 4 << 20
@@ -65,6 +65,7 @@ _SECONDS = ("avoided_s", "overhead_s")
 _HISTOGRAMS: dict[str, tuple[tuple[type[str], ...], tuple[float, ...]]] = {
     "durations": ((str, Outcome), DURATION_BUCKETS),
     "computations": ((str,), DURATION_BUCKETS),
+    "wait_times": ((str, FlightScope), DURATION_BUCKETS),
     "sizes": ((str,), SIZE_BUCKETS),
     "ages": ((str,), AGE_BUCKETS),
 }

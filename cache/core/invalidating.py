@@ -11,6 +11,7 @@ from cache.core.engine import Engine, Operation
 from cache.core.entry import tombstone
 from cache.core.generations import FENCE_OF_CATEGORY, TOKEN, category_scope
 from cache.core.healing import change
+from cache.core.noting import note, note_scopes
 from cache.core.patterns import PatternPlan
 from cache.core.policies import Policy
 from cache.core.scripts import CHANGE, DELETE, SWEEP
@@ -43,6 +44,7 @@ def delete(engine: Engine, category: str, key: Any) -> Operation[bool]:
         finally:
             engine.changed(names=[wanted.address.name])
         event.deletes += int(gone)
+        note(engine, wanted, event, "deleted", Trigger.API)
         return bool(gone)
 
 
@@ -110,6 +112,7 @@ def _by_scope(engine: Engine, scopes: Sequence[str], label: str, trigger: Trigge
             engine.failed(event, trouble)
             return 0
         event.invalidations += len(scopes)
+        note_scopes(engine, scopes, event, trigger)
         return len(scopes)
 
 
@@ -125,6 +128,7 @@ def _by_pattern(engine: Engine, plan: PatternPlan, trigger: Trigger, *, dry_run:
             if not dry_run:
                 yield from refuse_writes(engine, plan)
                 event.invalidations += 1
+                note_scopes(engine, [plan.scope] if plan.scope is not None else [], event, trigger)
             return (yield from sweep(engine, plan.glob, event, dry_run=dry_run))
         except StoreError as trouble:
             if not dry_run:

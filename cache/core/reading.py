@@ -271,3 +271,38 @@ def _prepare(
             if f.size == 0 and f.fence.own == NO_TOKEN:
                 f.reason = MissReason.COLD
     sight.tokens.update(made)
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A verdict on one key and what it was made of.
+
+    Args:
+        item: the entry, valid or not; None when there is none, or the reason why it cannot be believed.
+        tokens: the scopes' tokens now.
+    """
+
+    found: Found
+    item: Entry | MissReason | None
+    tokens: Tokens
+
+
+def examine(engine: Engine, policy: Policy, want: Wanted, deadline: Deadline) -> Operation[Examined]:
+    """The verdict on one key of Redis, with what it was made of.
+
+    Raises:
+        StoreError: the store did not answer properly.
+    """
+    if engine.pending.some:
+        yield from heal(engine, deadline)
+    reply = yield from ask(engine, [want], deadline)
+    sight = _sight(engine, reply)
+    item = parse(engine, sight.raw[0], want)
+    if sight.record is None:
+        # what a category without a record means is found out by making one, as any lookup does
+        (found,) = yield from look(engine, policy, [want], deadline, local=False)
+        return Examined(found, item, sight.tokens)
+    trouble = yield from _see_more(engine, [want], [item], sight, deadline)
+    found = judge(engine, policy, sight, want, item, sight.raw[0])
+    found.trouble = trouble if found.size == 0 else None
+    return Examined(found, item, sight.tokens)

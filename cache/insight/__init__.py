@@ -1,1 +1,1 @@
-"""Insight: what the cache's own figures say about it, decided apart from any I/O."""
+"""What the cache says about itself: pure accounts of what happened, and of what would have."""

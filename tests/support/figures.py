@@ -72,7 +72,9 @@ def operations(draw: st.DrawFn) -> tuple[OperationEvent, float]:
     event.deletes, event.invalidations = draw(_FEW), draw(_FEW)
     event.trigger = draw(_TRIGGERS)
     event.error = draw(_ERRORS)
-    event.waits = draw(_WAITS)
+    for scope in draw(_WAITS):
+        event.waited(scope)
+        event.waited_for(scope, draw(SECONDS))
     event.computed = [(second, None) for second in draw(_COMPUTED)]
     return event, draw(SECONDS)
 

@@ -42,6 +42,7 @@ CONTRACT = {
     "cache.compute.avoided": (Kind.COUNTER, "s", "cache_compute_avoided_seconds_total"),
     "cache.overhead": (Kind.COUNTER, "s", "cache_overhead_seconds_total"),
     "cache.flight.waits": (Kind.COUNTER, "{wait}", "cache_flight_waits_total"),
+    "cache.flight.wait.duration": (Kind.HISTOGRAM, "s", "cache_flight_wait_duration_seconds"),
     "cache.breaker.state": (Kind.GAUGE, "", "cache_breaker_state"),
     "cache.breaker.transitions": (Kind.COUNTER, "{transition}", "cache_breaker_transitions_total"),
     "cache.policy.ttl": (Kind.GAUGE, "s", "cache_policy_ttl_seconds"),
