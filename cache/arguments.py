@@ -8,7 +8,7 @@ import os
 from importlib.metadata import version
 from pathlib import Path
 
-from cache import comparing
+from cache import advising, comparing
 from telemetry.run_ring import MOST_RUNS
 
 MOST_WORKERS = 64
@@ -33,6 +33,9 @@ _EXAMPLES = {
     "invalidate": "glasscache invalidate --tag task:task-1\n"
     "  glasscache invalidate --pattern 'tool:read_file:*' --dry-run\n"
     "  glasscache invalidate --all",
+    "advise": "glasscache advise --trace cluster001.csv\n"
+    "  glasscache advise --trace cluster001.csv --ttl 600 --gain 0.02 --json\n"
+    "each line: timestamp,key,key size,value size,client id,operation,TTL (as in github.com/twitter/cache-trace)",
     "compare": "glasscache compare before.json after.json\n"
     "  curl -s http://127.0.0.1:8000/cache/metrics | glasscache compare before.json - --all\n"
     "exit code: 0 nothing is worse, 1 something is, 2 the snapshots or the command line are wrong",
@@ -82,6 +85,9 @@ def parser() -> argparse.ArgumentParser:
     _run_sources(run)
     _key_options(command("explain", "Show where a key is and why it would hit or miss."))
     _drop_options(command("invalidate", "Make entries invalid."))
+    advising.add_arguments(
+        command("advise", "Show what other TTLs would have given of a trace of requests, and advise one.")
+    )
     comparing.add_arguments(
         command("compare", "Tell what changed between two snapshots of the metrics, and what chance explains.")
     )

@@ -1,4 +1,5 @@
-"""The command: ``glasscache demo | serve | traffic | stats | runs | run | explain | invalidate | compare | doctor``."""
+"""The command: ``glasscache demo | serve | traffic | stats | runs | run | explain | invalidate | advise | compare
+| doctor``."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from typing import Any
 
-from cache import audit, comparing, explained, run_commands, terminal
+from cache import advising, audit, comparing, explained, run_commands, terminal
 from cache.arguments import parser
 from cache.errors import CacheError, ModelUnavailableError
 from cache.layer import Cache
@@ -199,6 +200,12 @@ def _run(arguments: argparse.Namespace) -> int:
     return OK
 
 
+def _advise(arguments: argparse.Namespace) -> int:
+    found = advising.advise(arguments.trace, arguments.ttl, arguments.gain)
+    _show(arguments, found, advising.report(found))
+    return OK
+
+
 def _doctor(arguments: argparse.Namespace) -> int:
     from cache.doctor import examine
 
@@ -221,6 +228,7 @@ _COMMANDS = {
     "run": _run,
     "explain": explained.run,
     "invalidate": _invalidate,
+    "advise": _advise,
     "compare": comparing.run,
     "doctor": _doctor,
 }

@@ -58,6 +58,10 @@ class SettingsError(CacheError, ValueError):
     """A setting is wrong; the text names the variable, the fault and an example."""
 
 
+class TraceError(CacheError, ValueError):
+    """A trace of requests is not of its format; the text names the line and what is wrong."""
+
+
 class EmbeddedServerError(CacheError, RuntimeError):
     """The embedded server is not installed or did not start."""
 

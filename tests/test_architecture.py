@@ -69,7 +69,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cache.workers",),
     ("cache.workflow", "cache.testing"),
     ("cache.api",),
-    ("cache.serving", "cache.traffic", "cache.doctor", "cache.terminal"),
+    ("cache.serving", "cache.traffic", "cache.doctor", "cache.terminal", "cache.advising"),
     ("cache.comparing", "cache.explained", "cache.run_commands"),
     ("cache.arguments",),
     ("cache.cli",),

@@ -54,7 +54,7 @@ def dead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://:canary-password@127.0.0.1:1/0")
 
 
-COMMANDS = ("demo", "serve", "traffic", "stats", "runs", "run", "explain", "invalidate", "compare", "doctor")
+COMMANDS = ("demo", "serve", "traffic", "stats", "runs", "run", "explain", "invalidate", "advise", "compare", "doctor")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
