@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from cache.insight import savings
 from telemetry import events
 from telemetry.figures import Figures
 from telemetry.histogram import Histogram
 from telemetry.ledger import Ledger
 from telemetry.recorder import Recorder
-from telemetry.vocabulary import ALL, GENERAL, MissReason, Outcome, WriteResult
+from telemetry.vocabulary import ALL, GENERAL, MissReason, Outcome, VerificationResult, WriteResult
 
 _PERCENTILES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 
@@ -143,6 +144,8 @@ def summarise(figures: Figures, categories: Iterable[str]) -> dict[str, Any]:
     hits, misses = _by_category(figures, Outcome.HIT), _by_category(figures, Outcome.MISS)
     seen = _seen(figures)
     names = dict.fromkeys((*(name for name in categories if name in seen), *sorted(seen)))
+    saved, in_all, losing = savings.report(figures)
+    by_category = {name: _category(figures, name, hits[name], misses[name]) for name in names}
     return {
         "total_requests": hits.total() + misses.total(),
         "hits": hits.total(),
@@ -151,10 +154,15 @@ def summarise(figures: Figures, categories: Iterable[str]) -> dict[str, Any]:
         "sets": _sets(figures),
         "deletes": figures.deletes.total(),
         "errors": figures.errors.total(),
-        "categories": {name: _category(figures, name, hits[name], misses[name]) for name in names},
+        "categories": {
+            name: {**found, "savings": saved.get(name) or savings.nothing()} for name, found in by_category.items()
+        },
         "invalidations": figures.invalidations.total(),
         "seconds_avoided": sum(figures.avoided_s.values(), 0.0),
         "seconds_spent": sum(figures.overhead_s.values(), 0.0),
+        "savings": in_all,
+        "losing": losing,
+        "verifications": _verifications(figures),
         "telemetry_dropped": figures.dropped,
         "since": figures.since,
     }
@@ -215,7 +223,17 @@ def _category(figures: Figures, name: str, hits: int, misses: int) -> dict[str, 
         "seconds_avoided": figures.avoided_s.get(name, 0.0),
         "seconds_spent": figures.overhead_s.get(name, 0.0),
         "bytes_stored": figures.bytes_stored[name],
+        "verifications": _verifications(figures, name),
     }
+
+
+def _verifications(figures: Figures, name: str | None = None) -> dict[str, int]:
+    """Hits that were computed again, by result; of all categories without a name."""
+    found = dict.fromkeys((result.value for result in VerificationResult), 0)
+    for (category, result), n in figures.verifications.items():
+        if name in (None, category):
+            found[result.value] += n
+    return found
 
 
 def _percentiles(histogram: Histogram | None) -> dict[str, float | None]:

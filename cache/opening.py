@@ -11,6 +11,7 @@ from cache.core.engine import Engine
 from cache.core.policies import Policy, PolicyTable
 from cache.core.tenants import Tenants
 from cache.errors import CacheKeyError
+from cache.insight.prices import Prices
 from cache.stores.forking import in_forked_child
 from telemetry.vocabulary import Operation
 
@@ -106,6 +107,12 @@ class Opened:
     def policies(self) -> PolicyTable:
         """The categories and what each promises."""
         return self._engine.policies
+
+    @property
+    def prices(self) -> Prices:
+        """What computations cost, as the settings say."""
+        prices: Prices = self._parts.settings.price_list
+        return prices
 
     @property
     def pending(self) -> bool:

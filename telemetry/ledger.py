@@ -33,6 +33,7 @@ from telemetry.vocabulary import (
     OTHER,
     BreakerState,
     Operation,
+    VerificationResult,
 )
 
 MAX_STORES = 16
@@ -218,6 +219,11 @@ class Ledger:
             if changed:
                 self._figures.transitions[state] += 1
             return changed
+
+    def verified(self, category: str, result: VerificationResult) -> None:
+        """Count a hit that was computed again."""
+        with self._lock:
+            self._figures.verifications[self.known(category), result] += 1
 
     def drop(self) -> None:
         """Note that an event could not be recorded as it should."""

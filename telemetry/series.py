@@ -17,6 +17,7 @@ from telemetry import schema
 from telemetry.vocabulary import (
     ALL,
     GENERAL,
+    Bound,
     BreakerState,
     ErrorType,
     EvictionCause,
@@ -26,6 +27,7 @@ from telemetry.vocabulary import (
     Outcome,
     Tier,
     Trigger,
+    VerificationResult,
     WriteResult,
 )
 
@@ -107,6 +109,8 @@ _BY_CATEGORY: Mapping[str, Callable[[str], Iterator[Labels]]] = {
     schema.INVALIDATIONS.name: _each(Trigger),
     schema.ERRORS.name: _errors,
     schema.FLIGHT_WAITS.name: _each(FlightScope),
+    schema.TIME_SAVED.name: _each(Bound),
+    schema.VERIFICATIONS.name: _each(VerificationResult),
 }
 
 

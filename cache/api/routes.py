@@ -16,6 +16,7 @@ from cache.api.problems import ProblemError, responses
 from cache.api.sharing import Shared
 from cache.async_layer import AsyncCache
 from cache.fleet import Fleet
+from cache.insight.prices import priced
 from cache.metrics import CacheMetrics
 from telemetry.vocabulary import Trigger
 
@@ -51,8 +52,8 @@ def cache_routes(cache: AsyncCache, metrics: CacheMetrics, fleet: Fleet, token: 
     ) -> JSONResponse:
         """What the cache did in this process, or in all of them. 200 whatever the store says."""
         if scope == "fleet":
-            return JSONResponse(await of_all.ask())
-        return JSONResponse(metrics.summary())
+            return JSONResponse(priced(await of_all.ask(), cache.prices))
+        return JSONResponse(priced(metrics.summary(), cache.prices))
 
     @router.post("/invalidate", response_model=Invalidated, dependencies=guarded, responses=refusals)
     async def invalidate(

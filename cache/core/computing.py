@@ -11,7 +11,17 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from cache.core import fleet
-from cache.core.ask import Ask, due, from_entry, look_for, remember, run_computation, settle_failure, unwrap
+from cache.core.ask import (
+    Ask,
+    computed_again,
+    due,
+    from_entry,
+    look_for,
+    remember,
+    run_computation,
+    settle_failure,
+    unwrap,
+)
 from cache.core.codecs import Encoded
 from cache.core.engine import Engine, Operation
 from cache.core.flights import Flight, FlightState
@@ -116,6 +126,7 @@ def _follow(ask: Ask, flight: Flight) -> Operation[Any]:
         return settle_failure(ask, flight.error)
     if flight.state is FlightState.LANDED and isinstance(flight.result, Encoded):
         ask.missed()
+        ask.event.shared_s += flight.cost_s
         return copy_of(ask.policy, flight.result)
     ask.missed()
     return unwrap((yield from run_computation(ask)))
@@ -146,7 +157,9 @@ def produce(ask: Ask, flight: Flight) -> Operation[Any]:
         return settle_failure(ask, error)
     ask.engine.failures.forget(ask.wanted.address.name)
     ask.missed()
+    computed_again(ask, ask.event.compute_s)
     value, encoded = encode_result(ask.policy, result, ask.event, began)
+    flight.cost_s = ask.event.compute_s
     flight.end(FlightState.LANDED, result=encoded)
     if encoded is not None and ask.found is not None and ask.found.trouble is None:
         draft = draft_of(ask.wanted, encoded, result, ask.seconds, ask.event.compute_s, ask.found.fence)
@@ -175,6 +188,7 @@ def refresh(ask: Ask, cause: Any) -> Operation[None]:
                 except Exception as error:
                     remember(again, error)
                     return
+                computed_again(again, event.compute_s)
                 _, encoded = encode_result(ask.policy, result, event, began)
                 if encoded is not None:
                     draft = draft_of(ask.wanted, encoded, result, ask.seconds, event.compute_s, fence)
