@@ -220,10 +220,17 @@ class Ledger:
                 self._figures.transitions[state] += 1
             return changed
 
-    def verified(self, category: str, result: VerificationResult) -> None:
-        """Count a hit that was computed again."""
+    def verified(self, category: str, result: VerificationResult, times: Iterable[tuple[float, float]] = ()) -> None:
+        """Count a hit that was computed again.
+
+        Args:
+            times: seconds that its computation took before and now.
+        """
+        account = self.account(category, Operation.GET_OR_COMPUTE)
         with self._lock:
-            self._figures.verifications[self.known(category), result] += 1
+            self._figures.verifications[account.category.name, result] += 1
+            for before_s, seconds in times:
+                account.category.again(before_s, seconds)
 
     def drop(self) -> None:
         """Note that an event could not be recorded as it should."""

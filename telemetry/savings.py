@@ -117,7 +117,8 @@ def spread(worth: Mapping[Worth, float]) -> Spread | None:
     """How much computations vary, from their sums; None when fewer than two were measured."""
     pairs, squares = worth.get(Worth.AGAIN, 0.0), worth.get(Worth.AGAIN_SQUARES, 0.0)
     if pairs >= FEWEST_PAIRS and squares > 0.0:
-        return Spread(min(1.0, worth.get(Worth.AGAIN_DIFFERENCES, 0.0) / squares), pairs)
+        freedom = squares * squares / worth.get(Worth.AGAIN_FOURTHS, squares * squares)
+        return Spread(min(1.0, worth.get(Worth.AGAIN_DIFFERENCES, 0.0) / squares), max(1.0, freedom))
     count, squares = worth.get(Worth.COMPUTED, 0.0), worth.get(Worth.COMPUTED_SQUARES, 0.0)
     if count < 2.0 or squares <= 0.0:
         return None
@@ -142,7 +143,9 @@ def estimate(sums: Sums, known: Spread | None = None) -> Saving:
     together = _alike(sums, worth) + 2.0 * worth.get(Worth.HIT_SQUARES, 0.0)
     # who was given what is not told apart: as if all had been given one result
     variance = known.share * (together + sums.shared_s**2)
-    return Saving(sums, math.sqrt(variance), known.freedom)
+    # as many measurements as would err as much if all counted alike (Kish)
+    measured = (sums.avoided_s + sums.shared_s) ** 2 / (together + sums.shared_s**2)
+    return Saving(sums, math.sqrt(variance), max(1.0, min(known.freedom, measured)))
 
 
 def _alike(sums: Sums, worth: Mapping[Worth, float]) -> float:

@@ -34,6 +34,8 @@ class Worth(StrEnum):
     """Squares of the difference between the two times."""
     AGAIN_SQUARES = "again_squares"
     """Squares of both times."""
+    AGAIN_FOURTHS = "again_fourths"
+    """Squares of the sums of both squares: a few long computations tell less than many equal ones."""
 
 
 def of_hits(avoided: Sequence[float], *, look: bool) -> dict[Worth, float]:
@@ -57,8 +59,10 @@ def of_computation(seconds: float) -> dict[Worth, float]:
 
 def of_another(before_s: float, seconds: float) -> dict[Worth, float]:
     """Sums of a key that took ``before_s`` and was computed again."""
+    squares = seconds * seconds + before_s * before_s
     return {
         Worth.AGAIN: 1.0,
         Worth.AGAIN_DIFFERENCES: (seconds - before_s) ** 2,
-        Worth.AGAIN_SQUARES: seconds * seconds + before_s * before_s,
+        Worth.AGAIN_SQUARES: squares,
+        Worth.AGAIN_FOURTHS: squares * squares,
     }

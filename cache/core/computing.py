@@ -71,7 +71,9 @@ def _found_or_computed(
         try:
             found = yield from look_for(ask, sent)
             if isinstance(found, tuple):
-                return count(event, found, engine.clock.time())
+                answer = count(event, found, engine.clock.time())
+                yield from _check(ask)
+                return answer
             ask.found = found
             answer = from_entry(ask)
             if answer is not MISS:
@@ -79,10 +81,24 @@ def _found_or_computed(
                     # what caused it is known here and now; the refresh runs elsewhere, later
                     cause = engine.recorder.current_span_context()
                     yield Background(lambda: refresh(ask, cause))
+                elif found is not None and found.reason is None:
+                    yield from _check(ask)
                 return answer
             return (yield from _fly(ask, ticket))
         finally:
             engine.flights.leave(name)
+
+
+def _check(ask: Ask) -> Operation[None]:
+    """Now and then, have a hit computed again in the background."""
+    checks, policy = ask.engine.checks, ask.policy
+    if checks is None or policy.name not in checks.categories:
+        return
+    checks.left -= 1
+    if checks.left < 0:
+        check = checks.chosen(ask.engine, policy, ask.wanted, ask.compute)
+        if check is not None and not (yield Background(check)):
+            check.left()
 
 
 def bypass(engine: Engine, category: str, compute: Callable[[], Any]) -> Operation[Any]:

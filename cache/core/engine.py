@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cache.clock import Clock, Deadline
+from cache.core.checking import Checks
 from cache.core.entry import Sealer
 from cache.core.fingerprint import Fingerprint
 from cache.core.flights import Flights
@@ -56,6 +57,7 @@ class Engine:
         hidden: hides what names in Redis would say; None leaves them readable.
         debts: what is pending of tenants; None makes a new account.
         local: what is kept in the process for the categories that ask for it; None where none does.
+        checks: chooses hits that are computed again; None where no category is repeatable.
     """
 
     recorder: Recorder
@@ -79,6 +81,7 @@ class Engine:
     questions: Questions = field(default_factory=Questions)
     failures: FailureMemory = field(default_factory=FailureMemory)
     local: LocalTier | None = None
+    checks: Checks | None = None
     debts: Debts = None  # type: ignore[assignment]
     pending: Pending = field(init=False)
     shelves: Shelves = field(init=False, repr=False)
