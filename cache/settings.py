@@ -101,7 +101,7 @@ class Settings(BaseSettings):
     local_max_bytes: int = Field(64 << 20, ge=1 << 16, le=1 << 40, validation_alias=_variable("CACHE_LOCAL_MAX_BYTES"))
     repeatable: str = Field("", validation_alias=_variable("CACHE_REPEATABLE"))
     verify_share: float = Field(0.001, ge=0, le=1, validation_alias=_variable("CACHE_VERIFY_SHARE"))
-    verify_rate: float = Field(1, gt=0, le=1000, validation_alias=_variable("CACHE_VERIFY_RATE"))
+    verify_rate: float = Field(1.0, gt=0, le=1000, validation_alias=_variable("CACHE_VERIFY_RATE"))
     verify_drop: bool = Field(False, validation_alias=_variable("CACHE_VERIFY_DROP"))
     prices: str = Field("", validation_alias=_variable("CACHE_PRICES"))
     currency: str = Field("EUR", pattern=r"^[A-Z]{3}$", validation_alias=_variable("CACHE_CURRENCY"))

@@ -1,4 +1,4 @@
-"""Which hits are computed again, as the layer and the core see it; who decides and compares lies in ``cache.insight``."""
+"""Which hits are computed again, as layer and core see it; who decides and compares lies in ``cache.insight``."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from telemetry.vocabulary import (
     MissReason,
     Outcome,
     Trigger,
+    VerificationResult,
     WriteResult,
 )
 
@@ -96,12 +97,20 @@ WRITES: Mapping[WriteResult, str] = {
     WriteResult.TOO_LARGE: AMBER,
 }
 
+VERIFICATIONS: Mapping[VerificationResult, str] = {
+    VerificationResult.SAME: GREEN,
+    VerificationResult.DIFFERENT: RED,
+    VerificationResult.OVERTAKEN: SKY,
+    VerificationResult.FAILED: AMBER,
+}
+
 TRIGGERS: Mapping[Trigger, str] = {
     Trigger.API: BLUE,
     Trigger.MESSAGE: PINK,
     Trigger.FILE: AMBER,
     Trigger.TAG: TEAL,
     Trigger.ADMIN: VIOLET,
+    Trigger.VERIFICATION: RED,
 }
 
 SCOPES: Mapping[FlightScope, str] = {FlightScope.PROCESS: SKY, FlightScope.FLEET: BLUE}
