@@ -8,7 +8,7 @@ BENCH := .venv/bench
 export PYTHONDONTWRITEBYTECODE :=
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/bytecode
 
-.PHONY: help demo test test-machine faults soak fuzz audit sbom bench check lint types contracts serve stack-up stack-down test-rules test-stack test-container lock clean
+.PHONY: help demo test test-again test-machine faults soak fuzz audit sbom bench check lint types contracts serve stack-up stack-down test-rules test-stack test-container lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -27,12 +27,16 @@ serve: $(ENV)/.synced ## serve the API on 127.0.0.1:8000 over an embedded server
 test: $(ENV)/.synced ## run every test that needs no container and no root
 	$(RUN) -m pytest -m "not container and not machine"
 
+test-again: $(ENV)/.synced ## ask the few tests that failed last three times more: one that fails then is no stall of the machine's
+	$(RUN) tools/again.py
+
 test-machine: $(ENV)/.synced ## play every fault shortly, and Redis 7 (needs root, iptables and Debian's redis-server)
 	$(RUN) -m pytest -m machine tests/faults tests/redis7
 
 faults: $(ENV)/.synced ## play the catalogue of faults and write docs/reliability.md (root; ONLY=1,46 for some rows; SHORT=1)
 	PYTHONPATH=tests:. $(RUN) -m faults $(if $(ONLY),--only $(ONLY)) $(if $(SHORT),--short)
 	$(RUN) tools/measure_faults.py
+	$(if $(ONLY)$(SHORT),,FLOOD=1000000 $(RUN) -m pytest -q tests/security/test_budgets.py -k floods)
 
 soak: $(ENV)/.synced ## an hour of mixed load: memory, descriptors and p99 stay flat (MINUTES=2 for a short one)
 	$(RUN) -m benchmarks.soak $(or $(MINUTES),60)

@@ -96,7 +96,9 @@ def _examine_store(settings: Settings) -> list[Finding]:
         if url.startswith("embedded:"):
             server = EmbeddedServer().start()
             url = server.url
-        options = StoreOptions(password_file=settings.password_file)
+        options = StoreOptions(
+            password_file=settings.password_file, sentinel_password_file=settings.sentinel_password_file
+        )
         store = open_store(url, options, on_breaker=lambda _store, _state: None, clock=SystemClock())
     except Exception as error:
         return [Finding("fail", "store", str(error), "correct REDIS_URL, or install what it needs")]

@@ -134,6 +134,7 @@ def report(settings: Settings, ledger: Ledger | None = None) -> Fleet:
         client_name="glasscache-fleet",
         fast_path=settings.fast_path,
         password_file=settings.password_file,
+        sentinel_password_file=settings.sentinel_password_file,
     )
     store = open_store(url, options, on_breaker=lambda *_: None, clock=clock)
     return Fleet(ledger, Reporter(store, fleet_name(settings.namespace), ledger, clock))

@@ -22,6 +22,7 @@ _EXAMPLES = {
     "CACHE_ENABLED": "true",
     "REDIS_URL": "redis://redis:6379/0",
     "CACHE_REDIS_PASSWORD_FILE": "/run/secrets/redis_password",
+    "CACHE_SENTINEL_PASSWORD_FILE": "/run/secrets/sentinel_password",
     "CACHE_NAMESPACE": "team-a",
     "CACHE_READ_DEADLINE": "0.05",
     "CACHE_WRITE_DEADLINE": "0.1",
@@ -32,6 +33,7 @@ _EXAMPLES = {
     "CACHE_FLEET": "true",
     "CACHE_LOCAL_CATEGORIES": "embedding,static",
     "CACHE_LOCAL_MAX_BYTES": "67108864",
+    "CACHE_TENANT_MAX_BYTES": "67108864",
     "CACHE_SIGNING_KEY_OLD": "the key before CACHE_SIGNING_KEY",
     "CACHE_SIGNING_WINDOW": "172800",
     "CACHE_HASHED_KEYS": "true",
@@ -54,6 +56,9 @@ _TTL_EXAMPLE = "3600"
 LONGEST_TOKEN = 4096
 """Characters of a bearer token."""
 
+SMALLEST_BUDGET = 1 << 16
+"""Bytes of a tenant below which a budget makes no sense."""
+
 
 def _variable(name: str) -> Any:
     """A setting that is read from ``name`` and can be given by its field's name in code."""
@@ -74,6 +79,7 @@ class Settings(BaseSettings):
         SecretStr("redis://redis:6379/0"), validation_alias=AliasChoices("REDIS_URL", "redis_url")
     )
     redis_password_file: str = Field("", validation_alias=_variable("CACHE_REDIS_PASSWORD_FILE"))
+    sentinel_password_file: str = Field("", validation_alias=_variable("CACHE_SENTINEL_PASSWORD_FILE"))
     default_ttl: float = Field(3600, validation_alias=_variable("CACHE_DEFAULT_TTL"))
     ttl_context: float = Field(3600, validation_alias=_variable("CACHE_TTL_CONTEXT"))
     ttl_embedding: float = Field(86_400, validation_alias=_variable("CACHE_TTL_EMBEDDING"))
@@ -105,6 +111,7 @@ class Settings(BaseSettings):
     verify_drop: bool = Field(False, validation_alias=_variable("CACHE_VERIFY_DROP"))
     prices: str = Field("", validation_alias=_variable("CACHE_PRICES"))
     currency: str = Field("EUR", pattern=r"^[A-Z]{3}$", validation_alias=_variable("CACHE_CURRENCY"))
+    tenant_max_bytes: int = Field(0, ge=0, le=1 << 50, validation_alias=_variable("CACHE_TENANT_MAX_BYTES"))
     ttls: dict[str, float] = Field(default_factory=dict, validation_alias=AliasChoices("ttls"))
 
     @field_validator("default_ttl", "ttl_context", "ttl_embedding", "ttl_tool", "ttl_prompt", mode="before")
@@ -156,6 +163,13 @@ class Settings(BaseSettings):
         if not all(re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name) for name in names):
             raise ValueError("categories by name, separated by commas")
         return ",".join(names)
+
+    @field_validator("tenant_max_bytes")
+    @classmethod
+    def _budget(cls, value: int) -> int:
+        if 0 < value < SMALLEST_BUDGET:
+            raise ValueError(f"0 for no bound, or at least {SMALLEST_BUDGET}")
+        return value
 
     @field_validator("namespace")
     @classmethod

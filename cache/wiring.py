@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from cache.clock import Clock, SystemClock
 from cache.core import keys, nearby
+from cache.core.budget import Budgets
 from cache.core.engine import Engine
 from cache.core.entry import Sealer
 from cache.core.flights import Flights
@@ -37,7 +38,7 @@ from telemetry.vocabulary import BreakerState, Tier
 
 _log = logging.getLogger("glasscache")
 
-P = TypeVar("P", Runner, AsyncRunner, Flights, Questions, Pending, Debts, LocalTier, Listener, Checks)
+P = TypeVar("P", Runner, AsyncRunner, Flights, Questions, Pending, Debts, Budgets, LocalTier, Listener, Checks)
 
 
 @dataclass(slots=True)
@@ -178,7 +179,10 @@ def _engine(
         write_s=settings.write_deadline,
         settle_s=settle_s(_url(settings)),
         checks=_checks(settings, table, clock),
+        budgets=Budgets(settings.tenant_max_bytes, clock.monotonic) if settings.tenant_max_bytes else None,
     )
+    if engine.budgets is not None:
+        _forking(engine.budgets)
     _forking(engine.flights)
     _forking(engine.questions)
     _forking(engine.pending)
@@ -262,6 +266,7 @@ def _options(settings: Settings, policies: Iterable[Policy] = ()) -> StoreOption
         max_connections=settings.max_connections,
         fast_path=settings.fast_path,
         password_file=settings.password_file,
+        sentinel_password_file=settings.sentinel_password_file,
     )
 
 

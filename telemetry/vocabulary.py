@@ -102,6 +102,8 @@ class WriteResult(StrEnum):
     DROPPED = "dropped"
     """The store was in trouble, or the value cannot be cached."""
     TOO_LARGE = "too_large"
+    OVER_BUDGET = "over_budget"
+    """The tenant has written as much as it may keep."""
 
 
 class Trigger(StrEnum):

@@ -53,7 +53,7 @@ class CategoryMetrics(BaseModel):
     bypass: int = Field(description="Lookups while caching was disabled, or of what cannot be cached.")
     errors: int = Field(description="Operations that met trouble with the store.")
     sets: int = Field(description="Writes that were stored.")
-    writes: dict[str, int] = Field(description="Writes by result: stored, refused, dropped, too_large.")
+    writes: dict[str, int] = Field(description="Writes by result: stored, refused, dropped, too_large, over_budget.")
     deletes: int = Field(description="Keys removed one by one.")
     invalidations: int = Field(description="Scopes and patterns made invalid.")
     hit_seconds: Percentiles = Field(description="Duration of operations that hit.")

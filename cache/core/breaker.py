@@ -94,6 +94,13 @@ class Breaker:
         """Share of its deadline that a probe may take now: what the pause before it is of the longest pause."""
         return min(1.0, self._pause / self._options.last_pause_s)
 
+    @property
+    def is_due(self) -> bool:
+        """Whether the next caller would be let go: to the store as ever, or to probe it."""
+        if self.state is BreakerState.CLOSED:
+            return True
+        return self._clock.monotonic() >= (self._lost_at if self._probing else self._retry_at)
+
     def enter(self) -> Permit:
         """Ask to go to the store; a caller that may must then say how it ended, with its permit."""
         state = self.state

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cache.clock import Clock, Deadline
+from cache.core.budget import Budget, Budgets
 from cache.core.checking import Checks
 from cache.core.entry import Sealer
 from cache.core.fingerprint import Fingerprint
@@ -56,6 +57,7 @@ class Engine:
             have been let through a moment before.
         hidden: hides what names in Redis would say; None leaves them readable.
         debts: what is pending of tenants; None makes a new account.
+        budgets: how much the namespace and each tenant may write; None sets no bounds.
         local: what is kept in the process for the categories that ask for it; None where none does.
         checks: chooses hits that are computed again; None where no category is repeatable.
     """
@@ -83,6 +85,8 @@ class Engine:
     local: LocalTier | None = None
     checks: Checks | None = None
     debts: Debts = None  # type: ignore[assignment]
+    budgets: Budgets | None = None
+    budget: Budget | None = field(init=False)
     pending: Pending = field(init=False)
     shelves: Shelves = field(init=False, repr=False)
 
@@ -90,6 +94,7 @@ class Engine:
         scopes = [category_scope(name) for name in self.policies]
         self.pending = Pending(scopes)
         self.debts = self.debts or Debts(scopes)
+        self.budget = self.budgets.of(self.namespace) if self.budgets is not None else None
         self.shelves = Shelves(self.namespace, self.policies, self.hidden)
 
     def reading(self) -> Deadline:

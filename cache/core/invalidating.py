@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cache.core import keys, patterns
+from cache.core.admitting import mark
 from cache.core.engine import Engine, Operation
 from cache.core.entry import tombstone
 from cache.core.generations import FENCE_OF_CATEGORY, TOKEN, category_scope
 from cache.core.healing import change
 from cache.core.patterns import PatternPlan
+from cache.core.policies import Policy
 from cache.core.scripts import CHANGE, DELETE, SWEEP
 from cache.core.steps import Arg, Call, Pause, RunScript
 from cache.errors import PatternError, StoreError
@@ -33,12 +35,7 @@ def delete(engine: Engine, category: str, key: Any) -> Operation[bool]:
         if not engine.enabled:
             return False
         try:
-            gone = yield RunScript(
-                DELETE,
-                [wanted.address.name],
-                [engine.lifetime_ms(policy), tombstone(engine.tokens(TOKEN))],
-                engine.writing(),
-            )
+            gone = yield from _remove(engine, policy, wanted.address.name)
         except StoreError as trouble:
             engine.pending.add(names=[wanted.address.name])
             engine.failed(event, trouble)
@@ -47,6 +44,20 @@ def delete(engine: Engine, category: str, key: Any) -> Operation[bool]:
             engine.changed(names=[wanted.address.name])
         event.deletes += int(gone)
         return bool(gone)
+
+
+def _remove(engine: Engine, policy: Policy, name: str) -> Operation[Any]:
+    """Put a tombstone in an entry's place; returns how many live entries went.
+
+    Where the budget has no room for one, the category's writes in flight are refused in its stead, unless that would
+    have to wait.
+    """
+    if engine.budget is not None and engine.budget.spent and not engine.settle_s:
+        yield from _refuse(engine, category_scope(policy.name))
+        return (yield RunScript(SWEEP, [name], (), engine.writing()))
+    mark(engine, policy, 1)
+    args: list[Arg] = [engine.lifetime_ms(policy), tombstone(engine.tokens(TOKEN))]
+    return (yield RunScript(DELETE, [name], args, engine.writing()))
 
 
 def invalidate(
@@ -127,15 +138,19 @@ def refuse_writes(engine: Engine, plan: PatternPlan) -> Operation[None]:
     if plan.scope is not None:
         yield from change(engine, [plan.scope], engine.writing())
         return
-    scope = category_scope(plan.category)
+    yield from _refuse(engine, category_scope(plan.category))
+    if engine.settle_s:
+        yield Pause(engine.settle_s)
+
+
+def _refuse(engine: Engine, scope: str) -> Operation[None]:
+    """Refuse a category's writes in flight; its entries stay valid."""
     engine.view.saw([(scope, None)])
     args: list[Arg] = [TOKEN, engine.tokens(FENCE_OF_CATEGORY - TOKEN)]
     try:
         yield RunScript(CHANGE, [engine.scope_name(scope)], args, engine.writing(), idempotent=True)
     finally:
         engine.changed(scopes=[scope])
-    if engine.settle_s:
-        yield Pause(engine.settle_s)
 
 
 def sweep(engine: Engine, glob: str, event: OperationEvent, *, dry_run: bool = False) -> Operation[int]:

@@ -9,7 +9,7 @@ from typing import Any
 from cache.core.canonical import encode
 from cache.errors import CacheKeyError
 
-RESERVED_PREFIXES = frozenset({"gen", "seen", "lock", "fleet"})
+RESERVED_PREFIXES = frozenset({"gen", "seen", "lock", "fleet", "spent"})
 """First parts of names that are our own bookkeeping."""
 
 BUILT_IN_PREFIXES = frozenset({"context", "embed", "tool", "prompt", "static"})
@@ -136,6 +136,11 @@ def lock_name(digest: bytes, namespace: str) -> str:
 def fleet_name(namespace: str) -> str:
     """The Redis key of the hash in which processes put their figures; no pattern reaches it."""
     return f"{within(namespace)}fleet"
+
+
+def spent_name(namespace: str) -> str:
+    """The Redis key of the account of what a namespace has written; no pattern reaches it."""
+    return f"{within(namespace)}spent"
 
 
 def check_namespace(namespace: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cache.clock import Deadline
-from cache.core import nearby
+from cache.core import admitting, nearby
 from cache.core.asking import Reply, answer, ask, ask_for_more, blocks_of
 from cache.core.engine import Engine, Operation
 from cache.core.entry import Entry
@@ -186,7 +186,9 @@ def _conclude(terms: _Terms, wanted: Sequence[Wanted], reply: Reply, ticket: int
     _learn(engine, policy, wanted, entries)
     for f in found if unknown else ():
         f.trouble = unknown if f.size == 0 else None
-    absent = _absent(policy, sight, found if terms.prepare else ())
+    # what has no room is not written after this look, and needs no generations
+    full = engine.budget is not None and engine.budget.spent
+    absent = _absent(policy, sight, found if terms.prepare and not full else ())
     if absent:
         yield from _prepare(engine, policy, found, sight, absent, deadline)
     engine.view.saw(sight.tokens.items())
@@ -255,6 +257,7 @@ def _prepare(
     engine: Engine, policy: Policy, found: Sequence[Found], sight: Sight, absent: Sequence[str], deadline: Deadline
 ) -> Operation[None]:
     """Make the generations that are absent; a category's first one also tells why its keys are absent."""
+    admitting.mark(engine, policy, len(absent))
     try:
         made, evicted = yield from make_generations(engine, policy, absent, deadline)
     except StoreError as trouble:

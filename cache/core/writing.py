@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from cache.core import codecs, commit
+from cache.core.admitting import admit
 from cache.core.codecs import Encoded
 from cache.core.engine import Engine, Operation
 from cache.core.generations import Fence
@@ -106,12 +107,16 @@ def store(engine: Engine, policy: Policy, drafts: Sequence[Draft], event: Operat
     Returns:
         How many were stored.
     """
+    deadline, within = engine.writing(), drafts
     try:
-        sizes = yield from commit.commit(engine, policy, drafts, engine.writing())
+        within = yield from admit(engine, policy, drafts, deadline)
+        sizes = (yield from commit.commit(engine, policy, within, deadline)) if within else []
     except StoreError as trouble:
         engine.failed(event, trouble)
-        event.wrote(WriteResult.DROPPED, n=len(drafts))
-        return 0
+        sizes = []
+        event.wrote(WriteResult.DROPPED, n=len(within))
+    if len(within) < len(drafts):
+        event.wrote(WriteResult.OVER_BUDGET, n=len(drafts) - len(within))
     for size in sizes:
         if size is None:
             event.wrote(WriteResult.REFUSED)

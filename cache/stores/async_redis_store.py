@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import threading
-from collections.abc import AsyncGenerator
 from typing import Any
 
-import redis
 import redis.asyncio as aredis
 
 from cache.clock import Clock
@@ -23,6 +19,7 @@ from cache.stores.exchange import Exchange
 from cache.stores.forking import in_forked_child
 from cache.stores.greeting import Greeting, Identity, KnownScripts
 from cache.stores.guard import Guard, others_are_suspect
+from cache.stores.homes import Homes
 from cache.stores.lanes import Lanes
 from cache.stores.multiplexed_path import MultiplexedPath
 from cache.stores.options import StoreOptions
@@ -33,33 +30,21 @@ from telemetry.vocabulary import BreakerState, ErrorType
 WAITERS = 32
 """Calls that may wait for each of ``max_connections``; more are refused at once."""
 
-CLOSING = 0.2
-"""Share of the time for ``aclose`` that is kept for closing the connections."""
-
 
 class _Home:
     """What belongs to one event loop."""
 
     def __init__(self, path: AsyncPath, public: aredis.Redis) -> None:
         self.path, self.public = path, public
-        self.keeper = self._keep()
-        begin_generator(self.keeper)
 
-    async def _keep(self) -> AsyncGenerator[None]:
-        """Lives as long as the loop: ``shutdown_asyncgens`` ends it, and it closes the connections."""
-        try:
-            yield
-        finally:
-            await self.path.close()
-            await self.public.connection_pool.disconnect()
+    async def drain(self) -> None:
+        """Wait for the calls under way."""
+        await self.path.drain()
 
-
-def begin_generator(generator: AsyncGenerator[None]) -> None:
-    """Run to the first yield without awaiting: the loop gets to know it."""
-    try:
-        generator.__anext__().send(None)
-    except StopIteration:
-        return
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.path.close()
+        await self.public.connection_pool.disconnect()
 
 
 class AsyncRedisStore:
@@ -88,9 +73,7 @@ class AsyncRedisStore:
         self._greeting = Greeting(
             url.db, url.username, url.secret, options.client_name, self._identity, primary_only=url.primary_only
         )
-        self._lock = threading.Lock()
-        self._homes: dict[asyncio.AbstractEventLoop, _Home] = {}
-        self._inherited: list[dict[asyncio.AbstractEventLoop, _Home]] = []
+        self._homes = Homes(self._new_home)
         self.straight = (
             AsyncStraight(self._lanes_path, self._guard, spans, clock, self._look_elsewhere)
             if options.fast_path
@@ -99,22 +82,15 @@ class AsyncRedisStore:
         in_forked_child(self._begin_anew)
 
     def _begin_anew(self) -> None:
-        """In a forked child: the parent's threads may have held a lock; its connections are kept, but not used."""
-        self._lock = threading.Lock()
+        """In a forked child: the parent's threads may have held a lock."""
         self._breaker.begin_anew()
-        # closing them here would take them out of the parent's selector, which the child shares
-        self._inherited.append(self._homes)
-        self._homes = {}
+        self._homes.begin_anew()
 
     def _home(self) -> _Home:
-        loop = asyncio.get_running_loop()
-        home = self._homes.get(loop)
-        if home is None:
-            with self._lock:
-                for ended in [known for known in self._homes if known.is_closed()]:
-                    del self._homes[ended]
-                home = self._homes[loop] = _Home(self._path(), self._new_client(self._options.decode, bounded=True))
-        return home
+        return self._homes.here()
+
+    def _new_home(self) -> _Home:
+        return _Home(self._path(), self._new_client(self._options.decode, bounded=True))
 
     def _path(self) -> AsyncPath:
         client = self._new_client(decode=False)
@@ -179,15 +155,4 @@ class AsyncRedisStore:
 
         Another loop's close as that loop ends.
         """
-        home = self._homes.pop(asyncio.get_running_loop(), None)
-        if home is None:
-            return
-        end = asyncio.get_running_loop().time() + seconds
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(end - seconds * CLOSING):
-                await home.path.drain()
-        try:
-            async with asyncio.timeout_at(end):
-                await home.keeper.aclose()
-        except (TimeoutError, redis.RedisError, OSError):
-            return
+        await self._homes.leave(seconds)

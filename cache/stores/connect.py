@@ -114,7 +114,11 @@ def settle_s(url: str) -> float:
 
 
 def _where(url: str, options: StoreOptions) -> StoreURL:
-    where = replace(parse(url), password_file=options.password_file)
+    where = replace(
+        parse(url),
+        password_file=options.password_file,
+        sentinel_password_file=options.sentinel_password_file,
+    )
     if where.scheme == "embedded":
         # nobody started a server for it (caching is disabled): a socket that does not exist
         return StoreURL("unix", path="/nonexistent/glasscache.sock")

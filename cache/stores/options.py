@@ -19,6 +19,7 @@ class StoreOptions:
         client_name: what ``CLIENT LIST`` shows.
         max_reply_bytes: a longer reply closes its connection.
         password_file: holds the password, read for each new connection; empty: the URL has it.
+        sentinel_password_file: the same for sentinels.
         fast_path: commands go over connections of our own; False sends everything through redis-py's client.
         replica_prefixes: of the Redis keys that a cluster's replicas may be asked for.
         breaker: when the breaker opens.
@@ -30,6 +31,7 @@ class StoreOptions:
     client_name: str = "glasscache"
     max_reply_bytes: int = 128 << 20
     password_file: str = ""
+    sentinel_password_file: str = ""
     fast_path: bool = True
     replica_prefixes: tuple[str, ...] = ()
     breaker: BreakerOptions = field(default_factory=BreakerOptions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from cache.errors import SettingsError
@@ -18,6 +18,7 @@ SCHEMES = (
 )  # fmt: skip
 _EXAMPLE = "for example REDIS_URL=redis://redis:6379/0"
 _TLS = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
+_SENTINELS = frozenset({"sentinel_username", "sentinel_password"})
 _QUERY = {
     "redis": frozenset({"db"}),
     "rediss": frozenset({"db"}) | _TLS,
@@ -25,8 +26,8 @@ _QUERY = {
     "embedded": frozenset(),
     "redis+cluster": frozenset(),
     "rediss+cluster": _TLS,
-    "redis+sentinel": frozenset(),
-    "rediss+sentinel": _TLS,
+    "redis+sentinel": _SENTINELS,
+    "rediss+sentinel": _SENTINELS | _TLS,
 }
 _EXAMPLES = {
     CLUSTER: "redis+cluster://a:6379,b:6379,c:6379",
@@ -50,6 +51,7 @@ class StoreURL:
         service: the name that sentinels know the primary by.
         primary_only: a replica that is found there is not spoken to.
         password_file: holds the password in place of ``password``; no part of a URL.
+        sentinel_username, sentinel_password, sentinel_password_file: the same for the sentinels, who may ask for none.
     """
 
     scheme: str
@@ -64,11 +66,26 @@ class StoreURL:
     service: str = ""
     primary_only: bool = False
     password_file: str = ""
+    sentinel_username: str | None = None
+    sentinel_password: str | None = field(default=None, repr=False)
+    sentinel_password_file: str = ""
 
     def of(self, host: str, port: int) -> StoreURL:
         """The URL of one of several servers, with the same password and TLS."""
         plain = self.scheme.partition("+")[0]
-        return replace(self, scheme=plain, host=host, port=port, hosts=(), service="", primary_only=bool(self.service))
+        return StoreURL(
+            plain, host, port,
+            db=self.db, username=self.username, password=self.password, tls=self.tls,
+            primary_only=bool(self.service), password_file=self.password_file,
+        )  # fmt: skip
+
+    def of_sentinel(self, host: str, port: int) -> StoreURL:
+        """The URL of one of the sentinels, with their own password and the same TLS."""
+        return StoreURL(
+            self.scheme.partition("+")[0], host, port,
+            username=self.sentinel_username, password=self.sentinel_password, tls=self.tls,
+            password_file=self.sentinel_password_file,
+        )  # fmt: skip
 
     @property
     def secret(self) -> str | PasswordFile | None:
@@ -121,6 +138,8 @@ def parse(url: str) -> StoreURL:
         tls=tuple((name, value) for name, value in options.items() if name in _TLS),
         hosts=hosts,
         service=service,
+        sentinel_username=options.get("sentinel_username") or None,
+        sentinel_password=options.get("sentinel_password") or None,
     )
 
 

@@ -195,7 +195,7 @@ def writes() -> Panel:
             "Writes per second by what became of them, on top of each other.",
             "all `stored`.",
             "`dropped`: the store was in trouble. `too_large`: raise the policy's `max_bytes`, or leave the value out. "
-            "`refused`: an invalidation overtook them.",
+            "`refused`: an invalidation overtook them. `over_budget`: a tenant has filled `CACHE_TENANT_MAX_BYTES`.",
         ),
         [Query(summed(queries.rate(schema.WRITES), queries.RESULT), "{{" + queries.RESULT + "}}")],
         Look(

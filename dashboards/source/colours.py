@@ -95,6 +95,7 @@ WRITES: Mapping[WriteResult, str] = {
     WriteResult.REFUSED: VIOLET,
     WriteResult.DROPPED: RED,
     WriteResult.TOO_LARGE: AMBER,
+    WriteResult.OVER_BUDGET: BROWN,
 }
 
 VERIFICATIONS: Mapping[VerificationResult, str] = {

@@ -208,6 +208,15 @@ async def disabled(truth: Truth, cache: Any) -> None:
     assert not await cache.invalidate(category="prompt")
 
 
+async def crowded(truth: Truth, cache: Any) -> None:
+    """A tenant whose budget is spent half-way: what it returns says which writes had no room."""
+    tenant = Awaited(cache.scoped("large"))
+    for n in range(100):
+        stored = await tenant.set("prompt", f"k{n}", "x" * 1000)
+        truth.wrote("prompt", "stored" if stored else "over_budget")
+    assert truth.writes["prompt", "over_budget"] > 20
+
+
 class Roads:
     """Real providers: OTLP over HTTP for spans and metrics, a Prometheus registry, a recorder that feeds them."""
 
@@ -276,6 +285,8 @@ def test_four_roads_tell_one_truth() -> None:
                 name for name in client.keys("*") if name.split(b":")[0] in (b"prompt", b"context", b"embed", b"tool")
             }
             alive_entries = {name for name in entries if client.strlen(name) > 20}
+        with Cache.from_url(server.url, tenant_max_bytes=1 << 16, **settings) as tight:
+            asyncio.run(crowded(truth, tight))
         server.kill()
         phase("dead", alive=False)
         off = Cache.from_url(server.url, enabled=False, **settings)

@@ -316,3 +316,16 @@ def test_probes_may_take_longer_one_after_the_other(breaker, clock):
         breaker.failed(Permit.PROBE)
 
     assert shares == pytest.approx([0.1, 0.2, 0.4, 0.8, 1, 1])
+
+
+def test_it_says_beforehand_whom_it_would_let_go(breaker, clock):
+    """All while it is closed, nobody during a pause or beside a probe, and the next one after either."""
+    assert breaker.is_due
+    breaker.failed(Permit.FREE, silent=True)
+    assert not breaker.is_due
+    clock.tick(0.1)
+    assert breaker.is_due
+    assert breaker.enter() is Permit.PROBE
+    assert not breaker.is_due
+    clock.tick(LOST_S)
+    assert breaker.is_due

@@ -17,10 +17,11 @@ class Figures:
         wrong: values that were not legal.
         errors: exceptions, or answers other than 200, that the cache caused.
         calls: how many were made while the fault lasted.
-        burst_ms: 50 calls one after the other at the beginning of the fault, altogether.
+        burst_ms: 50 calls one after the other at the beginning of the fault, altogether; over HTTP beside what they
+            take when all is well.
         first_ms: the first of them.
         p99_ms: 99 % of calls during the fault, beyond the same before it.
-        lag_ms: the longest lag of an event loop.
+        lag_ms: the longest turn of an event loop: how long a task that is ready waits for it.
         recovery_s: from the end of the fault until 95 % of the earlier hit ratio.
         leaks: descriptors, threads and tasks beyond those before, after the end.
         mib: growth of the process over the fault.
@@ -75,7 +76,9 @@ class Limits:
         for part in fields(self):
             limit, value = getattr(self, part.name), getattr(figures, part.name)
             if limit is not None and part.name in TIMES:
-                limit = limit * slack + (figures.more.get("50 calls before", 0.0) if part.name == "burst_ms" else 0.0)
+                limit *= slack
+            if limit is not None and part.name == "burst_ms":
+                limit *= figures.more.get("processes", 1)
             if limit is not None and value is not None and not value <= limit:
                 found.append(f"{part.name} {value:.4g} > {limit:g}")
         return found

@@ -27,7 +27,7 @@ HEAD = (
     "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"
 )
 _SILENT = frozenset(
-    {"hits before", "hits during", "lag before", "50 calls before", "held after the end", "first error"}
+    {"hits before", "hits during", "lag before", "50 calls before", "processes", "held after the end", "first error"}
 )
 """Figures of a play that the page leaves to the data."""
 

@@ -11,8 +11,8 @@ from faults.place import Place
 
 FORMS = ("sync", "asyncio", "web")
 PATHS = ("fast", "plain")
-VARIANTS = (("sync", "fast"), ("sync", "plain"), ("asyncio", "fast"), ("asyncio", "plain"), ("web", "fast"))
-"""Forms of caller and ways to the server: the web form takes the awaiting fast path."""
+VARIANTS = tuple((form, path) for form in FORMS for path in PATHS)
+"""Forms of caller and ways to the server."""
 
 Act = Callable[[Place], Iterator[None]]
 """Injects, yields while the fault lasts; healed by closing it, so the healing stands in ``finally``."""

@@ -16,12 +16,16 @@ DOWN_S = 0.5
 """After so long without an answer a sentinel takes the primary for dead."""
 
 
+QUICK = ("info-period", 500, "ping-period", 200, "publish-period", 200, "ask-period", 200)
+"""How often sentinels look about, in milliseconds: by default every 10, 1, 2 and 1 s. What is measured is the cache."""
+
+
 class SentinelServer(EmbeddedServer):
     """A sentinel: the same program, told so by a file that it keeps its memory in."""
 
     def __init__(self, port: int, primary: int) -> None:
         super().__init__(port=port)
-        self._primary = primary
+        self._primary, self.password = primary, ""
 
     def _command(self, program: str) -> list[str]:
         lines = (
@@ -37,9 +41,14 @@ class SentinelServer(EmbeddedServer):
 
 
 class Guarded:
-    """One primary, its replicas, three sentinels."""
+    """One primary, its replicas, three sentinels.
 
-    def __init__(self, replicas: int = 2) -> None:
+    Args:
+        password: of the sentinels alone.
+    """
+
+    def __init__(self, replicas: int = 2, password: str = "") -> None:
+        self._password = password
         ports, self._replicas = free_ports(4 + replicas), str(replicas).encode()
         first = str(ports[0])
         swift = ("--repl-diskless-sync-delay", "0")
@@ -57,6 +66,12 @@ class Guarded:
         try:
             for server in (*self.servers, *self.sentinels):
                 server.start()
+            for sentinel in self.sentinels:
+                self.ask(sentinel, "SENTINEL", "DEBUG", *QUICK)
+                if self._password:
+                    self.ask(sentinel, "SENTINEL", "CONFIG", "SET", "sentinel-pass", self._password)
+                    self.ask(sentinel, "ACL", "SETUSER", "default", "resetpass", f">{self._password}")
+                    sentinel.password = self._password
             self.settle()
         except BaseException:
             self.__exit__()
@@ -99,9 +114,21 @@ class Guarded:
         found: EmbeddedServer = until(another, "a failover", 30)
         return found
 
+    def hand_over(self, former: EmbeddedServer) -> EmbeddedServer:
+        """Ask for a failover, again where it came to nothing; who the primary is then."""
+
+        def asked() -> bool:
+            if self.primary() is former:
+                self.ask(self.sentinels[0], "SENTINEL", "FAILOVER", SERVICE)
+            return self.primary() is not former
+
+        until(asked, "a failover that was asked for", 30)
+        return self.until_another(former)
+
     @staticmethod
     def ask(server: EmbeddedServer, *args: Any) -> Any:
         """One command's reply, over a connection of its own."""
-        with redis.Redis(unix_socket_path=server.socket, socket_timeout=5, protocol=3) as client:
+        secret = getattr(server, "password", "") or None
+        with redis.Redis(unix_socket_path=server.socket, password=secret, socket_timeout=5, protocol=3) as client:
             client.response_callbacks.clear()
             return client.execute_command(*args)

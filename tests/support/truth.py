@@ -129,7 +129,7 @@ def as_json(truth: Truth, categories: list[str]) -> dict[str, dict[str, Any]]:
     def outcome(category: str, word: str) -> int:
         return sum(n for (name, _, ended), n in truth.requests.items() if (name, ended) == (category, word))
 
-    results = ("stored", "refused", "dropped", "too_large")
+    results = ("stored", "refused", "dropped", "too_large", "over_budget")
     return {
         category: {
             "hits": outcome(category, "hit"),

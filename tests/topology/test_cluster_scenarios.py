@@ -42,3 +42,17 @@ def test_policy(kind: str, each: Scenario, cluster: Cluster, monkeypatch: pytest
     """Every promise of a policy holds."""
     monkeypatch.setattr(test_policies_at_work, "until", patiently)
     play(each, Stage(kind, cluster.url, test_policies_at_work.POLICIES, clock=ManualClock()))
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_tenants_budget(kind: str, cluster: Cluster) -> None:
+    """Holds over all primaries together: its account is one key, asked where it lives."""
+
+    async def flood(stage: Stage) -> None:
+        stored = await stage.cache.set_many("prompt", [(f"k{n}", "x" * 1000) for n in range(200)])
+        assert 20 < stored < 60
+        assert stage.writes("over_budget") == 200 - stored
+        assert await stage.cache.get("prompt", "k0") == "x" * 1000
+        assert await stage.cache.delete("prompt", "k0")
+
+    play(flood, Stage(kind, cluster.url, tenant_max_bytes=1 << 16))

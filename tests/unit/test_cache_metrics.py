@@ -115,7 +115,7 @@ def test_what_stands_beside_the_specifications_fields(metrics: CacheMetrics) -> 
     tool = summary["categories"]["tool"]
     assert tool.keys() == DETAILS
     assert tool["miss_reasons"] == {"cold": 1, "expired": 1}
-    assert tool["writes"] == {"stored": 1, "refused": 1, "dropped": 0, "too_large": 0}
+    assert tool["writes"] == {"stored": 1, "refused": 1, "dropped": 0, "too_large": 0, "over_budget": 0}
     assert (summary["sets"], summary["errors"], summary["deletes"], summary["invalidations"]) == (1, 1, 0, 2)
     assert (tool["sets"], tool["errors"], tool["invalidations"], tool["bytes_stored"]) == (1, 1, 2, 1500)
     assert tool["seconds_avoided"] == summary["seconds_avoided"] == 0.5

@@ -11,6 +11,7 @@ from cache.stores.async_packing import Packer
 from cache.stores.async_redis_store import WAITERS
 from cache.stores.cluster.async_node import AsyncNode, AsyncSending
 from cache.stores.cluster.member import Member
+from cache.stores.cluster.requests import until
 from cache.stores.cluster.topology import Place
 from cache.stores.cluster.words import Ask
 from cache.stores.lanes import Lanes
@@ -38,7 +39,8 @@ class AsyncNodes:
         replies: list[Any] = [None] * len(asks)
         sendings: list[tuple[AsyncSending, list[int]]] = []
         for place, mine in places.items():
-            sendings.append((self._node(place).begin([asks[i] for i in mine], deadline), mine))
+            its = [asks[i] for i in mine]
+            sendings.append((self._node(place).begin(its, until(its, deadline)), mine))
         try:
             for sending, mine in sendings:
                 for i, reply in zip(mine, await sending.finish(), strict=True):

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncGenerator
 from typing import Any
-
-import redis
 
 from cache.clock import Deadline
 from cache.core.breaker import Permit
 from cache.core.steps import StoreStep
 from cache.errors import StoreError
-from cache.stores.async_redis_store import CLOSING, begin_generator
 from cache.stores.attempt import Attempt
 from cache.stores.cluster.async_nodes import AsyncNodes
 from cache.stores.cluster.membership import BESIDE, Membership
@@ -23,6 +17,7 @@ from cache.stores.cluster.words import Ask
 from cache.stores.errors import store_error
 from cache.stores.exchange import Exchange
 from cache.stores.forking import in_forked_child
+from cache.stores.homes import Homes
 from cache.stores.options import StoreOptions
 from telemetry.vocabulary import BreakerState
 
@@ -33,17 +28,16 @@ class _Home:
     def __init__(self, nodes: AsyncNodes) -> None:
         self.nodes = nodes
         self.look: Attempt[Topology] | None = None
-        self.keeper = self._keep()
-        begin_generator(self.keeper)
 
-    async def _keep(self) -> AsyncGenerator[None]:
-        """Lives as long as the loop: ``shutdown_asyncgens`` ends it, and it closes the connections."""
-        try:
-            yield
-        finally:
-            if self.look is not None:
-                self.look.give_up()
-            await self.nodes.close()
+    async def drain(self) -> None:
+        """Wait for the calls under way."""
+        await self.nodes.drain()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self.look is not None:
+            self.look.give_up()
+        await self.nodes.close()
 
 
 class AsyncClusterStore:
@@ -59,24 +53,13 @@ class AsyncClusterStore:
 
     def __init__(self, members: Membership, options: StoreOptions) -> None:
         self._members, self._options = members, options
-        self._homes: dict[asyncio.AbstractEventLoop, _Home] = {}
-        self._inherited: list[dict[asyncio.AbstractEventLoop, _Home]] = []
+        self._homes = Homes(lambda: _Home(AsyncNodes(members.member, options)))
         in_forked_child(self._begin_anew)
 
     def _begin_anew(self) -> None:
-        """In a forked child: the parent's connections are kept, but not used."""
+        """In a forked child: the parent's threads may have held a lock."""
         self._members.begin_anew()
-        self._inherited.append(self._homes)
-        self._homes = {}
-
-    def _home(self) -> _Home:
-        loop = asyncio.get_running_loop()
-        home = self._homes.get(loop)
-        if home is None:
-            for ended in [known for known in list(self._homes) if known.is_closed()]:
-                self._homes.pop(ended, None)
-            home = self._homes[loop] = _Home(AsyncNodes(self._members.member, self._options))
-        return home
+        self._homes.begin_anew()
 
     def identity(self) -> bytes:
         """Eight bytes that name all primaries of the last reply in this task together."""
@@ -92,7 +75,7 @@ class AsyncClusterStore:
         Raises:
             StoreError: it could not be.
         """
-        home, deadline = self._home(), step.deadline
+        home, deadline = self._homes.here(), step.deadline
         try:
             topology = await self._current(home, deadline)
             work = operate(step, topology, self._members)
@@ -161,15 +144,4 @@ class AsyncClusterStore:
 
         Another loop's close as that loop ends.
         """
-        home = self._homes.pop(asyncio.get_running_loop(), None)
-        if home is None:
-            return
-        end = asyncio.get_running_loop().time() + seconds
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(end - seconds * CLOSING):
-                await home.nodes.drain()
-        try:
-            async with asyncio.timeout_at(end):
-                await home.keeper.aclose()
-        except (TimeoutError, redis.RedisError, OSError):
-            return
+        await self._homes.leave(seconds)

@@ -34,6 +34,11 @@ class Member:
         return identity.value if identity.met else None
 
     @property
+    def may_be_asked(self) -> bool:
+        """It is well, or it is time to try whether it is again."""
+        return self.breaker.is_due
+
+    @property
     def is_well(self) -> bool:
         """Nothing speaks against asking it."""
         return self.breaker.state is BreakerState.CLOSED

@@ -122,12 +122,12 @@ class Membership:
         _ANSWERED.set((self._name, topology.identity))
 
     def pick(self, key: Arg, replicas: Sequence[Place]) -> Place | None:
-        """A replica that is well, for a key that a replica may be asked for."""
+        """A replica that is well, or may be again, for a key that a replica may be asked for."""
         prefixes = self._options.replica_prefixes
         if not prefixes or not isinstance(key, str) or not key.startswith(prefixes):
             return None
-        well = [place for place in replicas if self.member(place).is_well]
-        return random.choice(well) if well else None
+        hopeful = [place for place in replicas if self.member(place).may_be_asked]
+        return random.choice(hopeful) if hopeful else None
 
     def heard(self, ask: Ask, reply: Any, topology: Topology | None) -> Any:
         """What a reply is worth: one of another server than the map says is none."""

@@ -10,6 +10,7 @@ from typing import Any
 from cache.clock import Deadline
 from cache.stores.cluster.member import Member
 from cache.stores.cluster.node import Node, Sending
+from cache.stores.cluster.requests import until
 from cache.stores.cluster.topology import Place
 from cache.stores.cluster.words import Ask
 from cache.stores.connection import new_client
@@ -41,7 +42,8 @@ class Nodes:
         replies: list[Any] = [None] * len(asks)
         try:
             for place, mine in places.items():
-                sendings.append((self._node(place).begin([asks[i] for i in mine], deadline), mine))
+                its = [asks[i] for i in mine]
+                sendings.append((self._node(place).begin(its, until(its, deadline)), mine))
             for sending, mine in _as_they_answer(sendings):
                 for i, reply in zip(mine, sending.finish(), strict=True):
                     replies[i] = reply

@@ -7,6 +7,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
+from cache.clock import Deadline
 from cache.stores.cluster.words import Ask
 from cache.stores.greeting import Identity, KnownScripts
 from telemetry.commands import CommandSpan
@@ -47,6 +48,14 @@ class Greeted(Identity):
 
 
 Commands = list[tuple[Any, ...]]
+
+WITHOUT = 0.5
+"""Share of what is left of a call's deadline that a replica may take: its primary knows, if there is time to ask it."""
+
+
+def until(asks: Sequence[Ask], deadline: Deadline) -> Deadline:
+    """When a server must have answered."""
+    return deadline.part(WITHOUT) if all(ask.spot.reading for ask in asks) else deadline
 
 
 def commands_of(asks: Sequence[Ask], known: Known) -> tuple[Commands, list[int]]:

@@ -37,7 +37,7 @@ class Advice(Protocol):
     """What is known beside the map."""
 
     def pick(self, key: Arg, replicas: Sequence[Place]) -> Place | None:
-        """A replica that is well; None when there is none, or the key is none that a replica may be asked for."""
+        """A replica that may be asked; None when there is none, or the key is none that replicas are asked for."""
         ...
 
     def doubter(self, topology: Topology, asks: Sequence[Ask]) -> Ask | None:

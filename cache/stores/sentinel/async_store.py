@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from typing import Any
 
 from cache.clock import Deadline
@@ -11,7 +11,7 @@ from cache.core.breaker import Permit
 from cache.core.sent import AsyncLine
 from cache.core.steps import StoreStep
 from cache.errors import StoreError
-from cache.stores.async_redis_store import AsyncRedisStore, begin_generator
+from cache.stores.async_redis_store import AsyncRedisStore
 from cache.stores.attempt import Attempt
 from cache.stores.cluster.async_nodes import AsyncNodes
 from cache.stores.cluster.membership import BESIDE
@@ -19,6 +19,7 @@ from cache.stores.cluster.topology import Place
 from cache.stores.errors import store_error
 from cache.stores.exchange import Exchange
 from cache.stores.forking import in_forked_child
+from cache.stores.homes import Homes
 from cache.stores.options import StoreOptions
 from cache.stores.sentinel.finding import Sentinels
 from cache.stores.urls import StoreURL
@@ -32,17 +33,17 @@ class _Home:
         self.nodes = nodes
         self.look: Attempt[Place] | None = None
         self.leaving: set[asyncio.Task[None]] = set()
-        self.keeper = self._keep()
-        begin_generator(self.keeper)
 
-    async def _keep(self) -> AsyncGenerator[None]:
-        """Lives as long as the loop: ``shutdown_asyncgens`` ends it, and it closes the connections."""
-        try:
-            yield
-        finally:
-            if self.look is not None:
-                self.look.give_up()
-            await self.nodes.close()
+    async def drain(self) -> None:
+        """Wait for what takes leave of former primaries."""
+        if self.leaving:
+            await asyncio.wait(self.leaving)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self.look is not None:
+            self.look.give_up()
+        await self.nodes.close()
 
 
 class AsyncSentinelStore:
@@ -59,24 +60,13 @@ class AsyncSentinelStore:
         self._sentinels, self._options, self._open = sentinels, options, open_primary
         self._store: AsyncRedisStore | None = None
         self._place: Place | None = None
-        self._homes: dict[asyncio.AbstractEventLoop, _Home] = {}
-        self._inherited: list[dict[asyncio.AbstractEventLoop, _Home]] = []
+        self._homes = Homes(lambda: _Home(AsyncNodes(sentinels.member, options)))
         in_forked_child(self._begin_anew)
 
     def _begin_anew(self) -> None:
-        """In a forked child: the parent's connections are kept, but not used."""
+        """In a forked child: the parent's threads may have held a lock."""
         self._sentinels.begin_anew()
-        self._inherited.append(self._homes)
-        self._homes = {}
-
-    def _home(self) -> _Home:
-        loop = asyncio.get_running_loop()
-        home = self._homes.get(loop)
-        if home is None:
-            for ended in [known for known in list(self._homes) if known.is_closed()]:
-                self._homes.pop(ended, None)
-            home = self._homes[loop] = _Home(AsyncNodes(self._sentinels.member, self._options))
-        return home
+        self._homes.begin_anew()
 
     @property
     def straight(self) -> AsyncLine | None:
@@ -129,7 +119,7 @@ class AsyncSentinelStore:
         store = self._store
         if store is not None and not self._sentinels.is_time_to_look():
             return store
-        home = self._home()
+        home = self._homes.here()
         if store is not None:
             deadline = deadline.part(BESIDE)
         call = Exchange(deadline, Permit.FREE, self._options.ceiling_s, deadline.remaining())
@@ -165,8 +155,4 @@ class AsyncSentinelStore:
         """
         if self._store is not None:
             await self._store.aclose(seconds)
-        home = self._homes.pop(asyncio.get_running_loop(), None)
-        if home is not None:
-            if home.leaving:
-                await asyncio.wait(home.leaving)
-            await home.keeper.aclose()
+        await self._homes.leave(seconds)

@@ -59,8 +59,7 @@ class Sentinels:
             member.breaker.begin_anew()
 
     def _new_member(self, place: Place) -> Member:
-        # the password of the URL is the servers'; sentinels are asked without one
-        url = StoreURL(self._url.of(*place).scheme, *place, tls=self._url.tls)
+        url = self._url.of_sentinel(*place)
         spans = command_spans(database=0, address=place.host, port=place.port, dropped=self._dropped)
         # a sentinel that was slow once may soon be the one who knows
         pauses = replace(self._options.breaker, last_pause_s=PROBE_S)
