@@ -7,7 +7,6 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from cache.core.engine import Engine
     from cache.core.policies import Policy
     from cache.core.shelves import Wanted
 
@@ -36,7 +35,7 @@ class Checks(Protocol):
     def categories(self) -> AbstractSet[str]:
         """The names."""
 
-    def chosen(self, engine: Engine, policy: Policy, want: Wanted, compute: Callable[[], Any]) -> Check | None:
+    def chosen(self, engine: Any, policy: Policy, want: Wanted, compute: Callable[[], Any]) -> Check | None:
         """The operation that checks this hit, to be run in the background; None when enough is checked already."""
 
     def close(self) -> None:

@@ -17,6 +17,8 @@ DETAILS = {
     "hits", "misses", "hit_rate", "miss_reasons", "stale", "bypass", "errors", "sets", "writes", "deletes",
     "invalidations", "hit_seconds", "miss_seconds", "compute_seconds", "seconds_avoided", "seconds_spent",
     "bytes_stored",
+    "savings",
+    "verifications",
 }  # fmt: skip
 
 
