@@ -65,12 +65,14 @@ def parser() -> argparse.ArgumentParser:
     explain = command("explain", "Show where a key is and why it would hit or miss.")
     explain.add_argument("category", help="context, embedding, tool, prompt or a registered one")
     explain.add_argument("key", nargs="+", help="what the key is made from; JSON where it is JSON, else text")
+    explain.add_argument("--tenant", help="whose cache, as the application calls it")
     drop = command("invalidate", "Make entries invalid.")
     drop.add_argument("--tag", action="append", default=[], help="a tag such as task:task-1; may be repeated")
     drop.add_argument("--category", action="append", default=[], help="a whole category; may be repeated")
     drop.add_argument("--pattern", help="a prefix and a glob, such as 'context:task-1:*'")
     drop.add_argument("--all", action="store_true", help="every category")
     drop.add_argument("--dry-run", action="store_true", help="only count the keys (patterns, categories and --all)")
+    drop.add_argument("--tenant", help="whose cache, as the application calls it")
     command("doctor", "Check settings, server, rights, memory, clock and Collector.")
     return top
 

@@ -7,16 +7,18 @@ import json
 import os
 import sys
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from typing import Any
 
-from cache import terminal
+from cache import audit, terminal
 from cache.arguments import parser
 from cache.errors import CacheError, ModelUnavailableError
 from cache.layer import Cache
 from cache.settings import Settings
+from telemetry.logs import shown
 from telemetry.otel_settings import scrape_address
+from telemetry.vocabulary import ALL
 
 OK, FAILED, WRONG_USE = 0, 1, 2
 """Exit codes: done; it failed or something is wrong; the command line is wrong."""
@@ -140,8 +142,13 @@ def _value(text: str) -> Any:
         return text
 
 
+def _mine(cache: Cache, tenant: str | None) -> Cache:
+    return cache if tenant is None else cache.scoped(tenant)
+
+
 def _explain(arguments: argparse.Namespace) -> int:
-    with Cache.from_settings() as cache:
+    with Cache.from_settings() as whole:
+        cache = _mine(whole, arguments.tenant)
         found = cache.explain(arguments.category, read_key(arguments.category, arguments.key))
     rows = [(name, "-" if value is None or value == () else str(value)) for name, value in found.as_dict().items()]
     _show(arguments, found.as_dict(), terminal.table(("what", "value"), rows))
@@ -152,7 +159,9 @@ def _invalidate(arguments: argparse.Namespace) -> int:
     if arguments.tag and arguments.dry_run:
         print("glasscache: a tag's keys cannot be counted: use --pattern with --dry-run", file=sys.stderr)
         return WRONG_USE
-    with Cache.from_settings() as cache:
+    settings = Settings.load()
+    with Cache.from_settings(settings) as whole, shown(audit.LOG, as_json=settings.log_json):
+        cache = _mine(whole, arguments.tenant)
         categories = list(cache.policies) if arguments.all else arguments.category
         if not (arguments.tag or categories or arguments.pattern):
             print("glasscache: nothing to invalidate: give --tag, --category, --pattern or --all", file=sys.stderr)
@@ -171,6 +180,7 @@ def _invalidate(arguments: argparse.Namespace) -> int:
             done[arguments.pattern] = cache.invalidate(pattern=arguments.pattern, dry_run=arguments.dry_run)
         health = cache.health()
         failed = cache.pending or not health["connected"]
+        _write_down(arguments, cache, categories, done, complete=not failed)
     would = "would go" if arguments.dry_run else "invalidated"
     text = terminal.table(("what", would), [(name, str(n)) for name, n in done.items()])
     _show(arguments, {"invalidated": done, "dry_run": arguments.dry_run, "complete": not failed}, text)
@@ -178,6 +188,24 @@ def _invalidate(arguments: argparse.Namespace) -> int:
         why = "the store did not answer" if health["connected"] else health["message"]
         print(f"glasscache: {why}; not everything was invalidated", file=sys.stderr)
     return FAILED if failed else OK
+
+
+def _write_down(
+    arguments: argparse.Namespace, cache: Cache, categories: Sequence[str], done: Mapping[str, int], *, complete: bool
+) -> None:
+    """One line for each thing that was invalidated: who, what, how many."""
+    who, facts = f"uid {os.getuid()}", {"dry_run": arguments.dry_run, "complete": complete}
+    facts |= audit.of_tenant(arguments.tenant)
+    if arguments.tag:
+        tags = audit.digest(" ".join(arguments.tag))
+        audit.did(who, "invalidate", ALL, tags=tags, scopes=done["tags"], **facts)
+    for category in categories:
+        count = {"deleted" if arguments.dry_run else "scopes": done[category]}
+        audit.did(who, "invalidate", category, **count, **facts)
+    if arguments.pattern:
+        category = cache.policies.prefixes[arguments.pattern.partition(":")[0]]
+        pattern = audit.digest(arguments.pattern)
+        audit.did(who, "invalidate", category, pattern=pattern, deleted=done[arguments.pattern], **facts)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

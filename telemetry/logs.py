@@ -6,6 +6,8 @@ import json
 import logging
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -75,8 +77,25 @@ class JSONFormatter(logging.Formatter):
 
 def configure_logging(*, as_json: bool = False, level: int = logging.INFO) -> None:
     """Set the root logger up for one of our own programs; a library never does this."""
+    logging.basicConfig(level=level, handlers=[_handler(as_json=as_json)], force=True)
+
+
+@contextmanager
+def shown(logger: logging.Logger, *, as_json: bool = False) -> Iterator[None]:
+    """Print one logger's lines while a short command runs; everything else stays as quiet as it was."""
+    handler, before = _handler(as_json=as_json), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+def _handler(*, as_json: bool) -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(TraceFilter())
     text = "%(asctime)s %(levelname)s %(name)s: %(message)s trace_id=%(trace_id)s"
     handler.setFormatter(JSONFormatter() if as_json else logging.Formatter(text))
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    return handler

@@ -57,7 +57,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cache.insight",),
     ("cache.stores",),
     ("cache.key_generator", "cache.metrics", "cache.settings"),
-    ("cache.running", "cache.decorator", "cache.opening", "cache.reporting"),
+    ("cache.running", "cache.decorator", "cache.opening", "cache.reporting", "cache.audit"),
     ("cache.fleet",),
     ("cache.wiring",),
     ("cache.redis_client", "cache.async_redis_client", "cache.layer", "cache.async_layer"),

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import threading
 from typing import Any
 
 from fastapi import Request
 
+from cache import audit
 from cache.api.problems import ProblemError
 from cache.clock import Clock
 from telemetry.logs import FIELDS
-
-_log = logging.getLogger("glasscache.audit")
 
 REFUSALS_A_MINUTE = 60
 """Lines about refused requests; what goes beyond is counted and told by the next line."""
@@ -73,9 +70,7 @@ class Admin:
             about: the category it concerned.
             facts: numbers and words without keys: how many, whether it was complete, a digest.
         """
-        line = " ".join(f"{name}={value}" for name, value in facts.items())
-        fields = {"audit": action, "category": about, "client": client(request), **facts}
-        _log.info("%s of %s by %s: %s", action, about, client(request), line, extra={FIELDS: fields})
+        audit.did(client(request), action, about, **facts)
 
     def refused(self, request: Request, code: str) -> None:
         """Write down that somebody was turned away from a guarded route; a flood of them fills no disk."""
@@ -86,14 +81,9 @@ class Admin:
         fields = {"audit": "refused", "code": code, "client": client(request), "left_out": left_out}
         text = "%s %s refused to %s: %s (%d such lines left out before)"
         route = request.scope["route"].path
-        _log.warning(text, request.method, route, client(request), code, left_out, extra={FIELDS: fields})
+        audit.LOG.warning(text, request.method, route, client(request), code, left_out, extra={FIELDS: fields})
 
 
 def client(request: Request) -> str:
     """Address of the other end of the connection; what a header says of it is not believed."""
     return request.client.host if request.client is not None else "unknown"
-
-
-def digest(text: str) -> str:
-    """The first 16 hex characters of the SHA-256 of ``text``: tells two patterns apart without showing them."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -9,18 +9,24 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 from cache.api import pages
 from cache.api.access import Access
-from cache.api.admin import Admin, digest
+from cache.api.admin import Admin
 from cache.api.auth import token_guard
 from cache.api.models import Alive, Explained, Health, Invalidated, Metrics
 from cache.api.problems import ProblemError, responses
 from cache.api.sharing import Shared
 from cache.async_layer import AsyncCache
+from cache.audit import digest, of_tenant
 from cache.fleet import Fleet
 from cache.insight.prices import priced
 from cache.metrics import CacheMetrics
 from telemetry.vocabulary import Trigger
 
 LONGEST_KEY = 2048
+
+Tenant = Annotated[
+    str | None,
+    Query(min_length=1, max_length=512, description="Whose cache: as the application calls it in `scoped`."),
+]
 _PART = r"[A-Za-z0-9._~%:?-]{1,64}"
 
 
@@ -68,13 +74,16 @@ def cache_routes(cache: AsyncCache, metrics: CacheMetrics, fleet: Fleet, token: 
             ),
         ],
         dry_run: Annotated[bool, Query(description="Only count the keys.")] = False,
+        tenant: Tenant = None,
     ) -> dict[str, Any]:
         """Drop the keys that match, and make entries and writes in flight under them invalid."""
         admin.admit()
-        deleted = await cache.invalidate(pattern=pattern, trigger=Trigger.ADMIN, dry_run=dry_run)
-        complete = not cache.pending
+        mine = cache if tenant is None else cache.scoped(tenant)
+        deleted = await mine.invalidate(pattern=pattern, trigger=Trigger.ADMIN, dry_run=dry_run)
+        complete = not mine.pending
         category = cache.policies.prefixes[pattern.partition(":")[0]]
         facts = {"pattern": digest(pattern), "deleted": deleted, "dry_run": dry_run, "complete": complete}
+        facts |= of_tenant(tenant)
         admin.did(request, "invalidate", category, **facts)
         return {"deleted": deleted, "pattern": pattern, "dry_run": dry_run, "complete": complete}
 
@@ -91,13 +100,15 @@ def cache_routes(cache: AsyncCache, metrics: CacheMetrics, fleet: Fleet, token: 
                 examples=['["task-1", 5]'],
             ),
         ],
+        tenant: Tenant = None,
     ) -> dict[str, Any]:
         """Where a key is and why it would miss; counts no request."""
         if category not in cache.policies:
             raise ProblemError(422, "unknown_category", f"there are {', '.join(categories)}")
         admin.admit()
-        told = await cache.explain(category, read_key(key))
-        admin.did(request, "explain", category, key=told.digest, outcome=told.outcome.value)
+        mine = cache if tenant is None else cache.scoped(tenant)
+        told = await mine.explain(category, read_key(key))
+        admin.did(request, "explain", category, key=told.digest, outcome=told.outcome.value, **of_tenant(tenant))
         return told.as_dict()
 
     return router

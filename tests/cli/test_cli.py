@@ -169,6 +169,44 @@ def test_invalidate(url: str, capsys: pytest.CaptureFixture[str]) -> None:
         assert cache.get("context", ("b", 1)) is MISS
 
 
+def test_each_invalidation_is_an_audit_line(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the error output: who, what, how many, whether that was all; no name, no pattern, no tenant."""
+    monkeypatch.setenv("CACHE_LOG_JSON", "true")
+    everything = ("--tag", "task:canary", "--category", "tool", "--pattern", "context:canary:*", "--tenant", "canary")
+    code, out, err = run(capsys, "invalidate", *everything)
+
+    lines = [json.loads(line) for line in err.splitlines()]
+    assert code == 0
+    assert [(line["logger"], line["audit"], line["category"]) for line in lines] == [
+        ("glasscache.audit", "invalidate", name) for name in ("all", "tool", "context")
+    ]
+    for line in lines:
+        assert (line["client"], line["complete"], line["dry_run"]) == (f"uid {os.getuid()}", True, False)
+        assert len(line["tenant"]) == 16
+    assert (lines[0]["scopes"], lines[1]["scopes"], lines[2]["deleted"]) == (1, 1, 0)
+    assert "canary" not in err
+    assert "context:canary:*" in out
+
+
+def test_a_tenants_cache_is_looked_at_and_dropped(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --tenant; without it, and for another tenant, nothing is seen and nothing goes."""
+    with Cache.from_settings() as cache:
+        cache.scoped("acme").set("prompt", "p", "x")
+
+        def outcome(*words: str) -> str:
+            return str(json.loads(run(capsys, "explain", "prompt", "p", "--json", *words)[1])["outcome"])
+
+        assert (outcome(), outcome("--tenant", "globex"), outcome("--tenant", "acme")) == ("miss", "miss", "hit")
+        for words in ((), ("--tenant", "globex")):
+            assert run(capsys, "invalidate", "--all", *words)[0] == 0
+            assert cache.scoped("acme").get("prompt", "p") == "x"
+        assert run(capsys, "invalidate", "--all", "--tenant", "acme")[0] == 0
+        assert cache.scoped("acme").get("prompt", "p") is MISS
+        assert run(capsys, "explain", "prompt", "p", "--tenant", "")[0] == 1
+
+
 def test_a_dead_store_is_code_1(dead: None, capsys: pytest.CaptureFixture[str]) -> None:
     """explain, invalidate and doctor end with 1 and say so; the password is nowhere."""
     for argv in (("explain", "prompt", "x"), ("invalidate", "--all"), ("doctor",)):

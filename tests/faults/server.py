@@ -19,6 +19,7 @@ from faults.truth import KEYS
 ROWS = Catalogue("Server answers")
 
 _STORE = "tests/stores/test_store_faults.py"
+_HUGE = "tests/stores/test_huge_replies.py::test_a_reply_of_512_mib_is_refused_within_the_bound"
 MIB = 1 << 20
 
 
@@ -189,7 +190,7 @@ def flushed(place: Place) -> Iterator[None]:
 
 @ROWS.fault("28", "huge values under keys of ours", "SET by hand of 64 MiB, in CI 16, to 3 keys, over and over",
             every_s=0.5, maxmemory="2gb", limits=Limits(burst_ms=None, mib=256.0, lag_ms=100.0),
-            tests=(f"{_STORE}::test_a_reply_beyond_the_bound_closes_the_connection",))  # fmt: skip
+            tests=(f"{_STORE}::test_a_reply_beyond_the_bound_closes_the_connection", _HUGE))  # fmt: skip
 def huge(place: Place) -> Iterator[None]:
     data = bytes((16 if place.short else 64) * MIB)
     names = [":".join(map(str, ("context", *name_of(key)))) for key in range(3)]

@@ -17,7 +17,7 @@ import pytest
 import uvicorn
 from support.serving import TOKEN, served
 
-from cache import MISS, AsyncCache, Settings
+from cache import MISS, AsyncCache, Cache, Settings
 from cache.api import create_app
 from cache.api.access import Access, is_loopback
 from cache.api.admin import REFUSALS_A_MINUTE, Budget
@@ -266,6 +266,35 @@ def test_each_act_of_an_administrator_is_a_line(glasscache_url: str, caplog: pyt
     assert [fields["code"] for fields in told[2:]] == ["token_invalid"] * REFUSALS_A_MINUTE
     text = caplog.text + repr(told)
     assert [word for word in ("canary", TOKEN, "10.9.9.9") if word in text] == []
+
+
+def test_a_tenant_is_named_by_a_parameter(glasscache_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The token's bearer looks at and drops one tenant's; without a token nobody does, and the line has a digest."""
+    caplog.set_level(logging.INFO, "glasscache.audit")
+    with Cache.from_url(glasscache_url) as cache:
+        for tenant in ("canary a", "é*"):
+            cache.scoped(tenant).set("prompt", "k", "x")
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        async def outcome(**tenant: str) -> Any:
+            ask = {"category": "prompt", "key": "k", **tenant}
+            return (await client.get("/cache/explain", params=ask, headers=AUTH)).json()["outcome"]
+
+        async def drop(tenant: str, headers: dict[str, str]) -> httpx.Response:
+            ask = {"pattern": "prompt:*", "tenant": tenant}
+            return await client.post("/cache/invalidate", params=ask, headers=headers)
+
+        assert code(await drop("é*", {})) == (401, "token_missing")
+        assert [await outcome(), await outcome(tenant="b"), await outcome(tenant="é*")] == ["miss", "miss", "hit"]
+        assert (await drop("é*", AUTH)).json()["deleted"] == 1
+        assert [await outcome(tenant="é*"), await outcome(tenant="canary a")] == ["miss", "hit"]
+        for wrong in ("", "x" * 513):
+            assert (await drop(wrong, AUTH)).status_code == 422
+
+    play(glasscache_url, Access(clock=ManualClock()), scenario)
+    told = [record.glasscache for record in caplog.records if record.name == "glasscache.audit"]
+    assert ["tenant" in fields for fields in told] == [False, False, True, True, True, True, True]
+    assert "canary" not in caplog.text + repr(told)
 
 
 def test_clearing_twice_at_once_under_load_leaves_nothing_old(glasscache_url: str) -> None:

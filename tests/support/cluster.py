@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any, Self
 
@@ -17,6 +18,16 @@ NODE_TIMEOUT_S = 0.6
 
 PRIMARIES = 3
 SLOTS = 16384
+
+
+def start_all(servers: Iterable[EmbeddedServer]) -> None:
+    """Start servers beside each other.
+
+    Raises:
+        EmbeddedServerError: one of them did not start.
+    """
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(EmbeddedServer.start, servers))
 
 
 def free_ports(count: int) -> list[int]:
@@ -95,8 +106,7 @@ class Cluster:
 
     def __enter__(self) -> Self:
         try:
-            for node in self.nodes:
-                node.server.start()
+            start_all(node.server for node in self.nodes)
             self._join()
         except BaseException:
             self.__exit__()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import redis
-from support.cluster import free_ports, until
+from support.cluster import free_ports, start_all, until
 
 from cache.stores.embedded import EmbeddedServer
 
@@ -64,8 +64,7 @@ class Guarded:
 
     def __enter__(self) -> Self:
         try:
-            for server in (*self.servers, *self.sentinels):
-                server.start()
+            start_all([*self.servers, *self.sentinels])
             for sentinel in self.sentinels:
                 self.ask(sentinel, "SENTINEL", "DEBUG", *QUICK)
                 if self._password:

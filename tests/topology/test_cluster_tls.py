@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 from support import certificates
-from support.cluster import Cluster, until
+from support.cluster import Cluster, Node, until
 from support.tls import Terminator, context
 
 from cache import AsyncCache, Cache
@@ -16,21 +16,30 @@ PATIENCE = {"read_deadline": 2, "write_deadline": 2}
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Of a cluster of primaries, each announced by the port of a TLS terminator before it."""
-    tmp_path = tmp_path_factory.mktemp("tls")
+def url(tmp_path_factory: pytest.TempPathFactory, session_cluster: Cluster) -> Iterator[str]:
+    """Of the shared cluster, each server announced to callers by the port of a TLS terminator before it."""
+    tmp_path, nodes = tmp_path_factory.mktemp("tls"), session_cluster.nodes
+    session_cluster.flush()
     with ExitStack() as stack:
-        cluster = stack.enter_context(Cluster(replicas=0))
-        ports = []
-        for node in cluster.nodes:
-            terminator = stack.enter_context(Terminator(node.server.socket, context(tmp_path)))
-            node.ask("CONFIG", "SET", "cluster-announce-port", terminator.port)
-            ports.append(terminator.port)
-        for node in cluster.nodes:
-            until(lambda node=node: {place[2][1] for place in node.ask("CLUSTER", "SLOTS")} == set(ports), "announced")
+        before = [stack.enter_context(Terminator(node.server.socket, context(tmp_path))) for node in nodes]
+        stack.callback(announce, session_cluster, [0] * len(nodes))
+        ports = [terminator.port for terminator in before]
+        announce(session_cluster, ports)
         authority = tmp_path / "authority.pem"
         authority.write_text(certificates.AUTHORITY)
         yield f"rediss+cluster://localhost:{ports[0]}?ssl_ca_certs={authority}"
+
+
+def announce(cluster: Cluster, ports: list[int]) -> None:
+    """Let callers come by these ports, 0 for their own, and wait until all say so."""
+    expected = {port or node.port for node, port in zip(cluster.nodes, ports, strict=True)}
+    for node, port in zip(cluster.nodes, ports, strict=True):
+        node.ask("CONFIG", "SET", "cluster-announce-client-port", port)
+
+    def told(node: Node) -> set[int]:
+        return {place[1] for _, _, *places in node.ask("CLUSTER", "SLOTS") for place in places}
+
+    until(lambda: all(told(node) == expected for node in cluster.nodes), "announced")
 
 
 def test_all_servers_are_reached_by_tls(url: str) -> None:

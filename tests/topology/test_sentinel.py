@@ -16,15 +16,29 @@ from support.sentinels import Guarded
 
 from cache import MISS, AsyncCache, Cache
 from cache.core.local import LEASE_S
+from cache.stores.sentinel.finding import TRUST_S
 
 PATIENCE = {"read_deadline": 0.25, "write_deadline": 0.25}
 
 
 @pytest.fixture
 def guarded() -> Iterator[Guarded]:
-    """A primary with its replicas and sentinels: sooner made anew than well again, for they look about every 10 s."""
+    """A primary with its replicas and sentinels, for a test that kills or freezes one: sooner made anew than well."""
     with Guarded() as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def made_once() -> Iterator[Guarded]:
+    with Guarded() as made:
+        yield made
+
+
+@pytest.fixture
+def lasting(made_once: Guarded) -> Guarded:
+    """The same, for tests after which all servers are there."""
+    made_once.settle()
+    return made_once
 
 
 @pytest.mark.parametrize(("kind", "harm"), [(Cache, "freeze"), (AsyncCache, "kill")], ids=["sync", "async"])
@@ -80,21 +94,21 @@ def _stats(guarded: Guarded, server: Any) -> str:
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_a_demoted_primary_answers_nothing_any_more(kind: str, guarded: Guarded) -> None:
+def test_a_demoted_primary_answers_nothing_any_more(kind: str, lasting: Guarded) -> None:
     """It may lag: a connection to what is a replica now is given up, and the next call finds the primary."""
 
     async def follow(stage: Stage) -> None:
         assert await stage.cache.set("prompt", "k", 1)
-        former = guarded.primary()
-        guarded.ask(guarded.sentinels[0], "SENTINEL", "FAILOVER", "glass")
-        until(lambda: guarded.ask(former, "ROLE")[0] == b"slave", "it is demoted", 30)
-        guarded.ask(former, "CONFIG", "RESETSTAT")
+        former = lasting.primary()
+        lasting.hand_over(former)
+        until(lambda: lasting.ask(former, "ROLE")[0] == b"slave", "it is demoted", 30)
+        lasting.ask(former, "CONFIG", "RESETSTAT")
         give_up = time.monotonic() + 10
         while not (await stage.cache.set("prompt", "k", 2) and await stage.cache.get("prompt", "k") == 2):
             assert time.monotonic() < give_up
-        assert re.findall(r"cmdstat_(?:mget|eval(?:sha)?):calls=[1-9]", _stats(guarded, former)) == []
+        assert re.findall(r"cmdstat_(?:mget|eval(?:sha)?):calls=[1-9]", _stats(lasting, former)) == []
 
-    play(follow, Stage(kind, guarded.url))
+    play(follow, Stage(kind, lasting.url))
 
 
 @pytest.mark.slow
@@ -129,16 +143,16 @@ def test_no_sentinel_is_there() -> None:
         assert cache.health()["connected"] is False
 
 
-def test_sentinels_that_are_gone_take_nothing_along(guarded: Guarded) -> None:
+def test_sentinels_that_are_gone_take_nothing_along(lasting: Guarded) -> None:
     """A primary that was found is used as long as it answers."""
-    with Cache.from_url(guarded.url, **PATIENCE) as cache:
+    with Cache.from_url(lasting.url, **PATIENCE) as cache:
         assert cache.set("prompt", "k", 1)
-        for sentinel in guarded.sentinels:
+        for sentinel in lasting.sentinels:
             sentinel.freeze()
-        give_up = time.monotonic() + 2.5
+        give_up = time.monotonic() + 1.5 * TRUST_S
         while time.monotonic() < give_up:
             assert cache.get("prompt", "k") == 1
-        for sentinel in guarded.sentinels:
+        for sentinel in lasting.sentinels:
             sentinel.thaw()
 
 

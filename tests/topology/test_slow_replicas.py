@@ -30,7 +30,7 @@ BURST_S = 2.0
 SLOW = (5, 20, 100, 500, None)
 """Milliseconds that the link to each replica takes longer; None: nothing comes."""
 
-CALLS = 200
+CALLS = 120
 """How many are made while the links are slow, 50 of them alone."""
 
 LAG_S = 0.2
