@@ -3,12 +3,13 @@ PYTHON ?= $(firstword $(foreach name,python3.14 python3.13 python3.12 python3.11
 ENV := .venv/env
 RUN := $(ENV)/bin/python
 BENCH := .venv/bench
+PAGE := .venv/page
 
 # programs that start often are not compiled each time, wherever bytecode is forbidden beside the sources
 export PYTHONDONTWRITEBYTECODE :=
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/bytecode
 
-.PHONY: help demo test test-again test-machine faults soak fuzz audit sbom bench check lint types contracts serve stack-up stack-down test-rules test-stack test-container lock clean
+.PHONY: help demo test test-again test-machine test-page faults soak fuzz audit sbom bench check lint types contracts serve stack-up stack-down test-rules test-stack test-container lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -18,20 +19,28 @@ $(ENV)/.synced: uv.lock pyproject.toml tools/bootstrap.py
 	$(PYTHON) tools/bootstrap.py
 	@touch $@
 
-demo: $(ENV)/.synced ## run a real workflow cold, warm and changed, and see why it got faster
-	$(RUN) -m cache demo $(FOLDER)
+demo: $(ENV)/.synced ## run a real workflow cold, warm and changed, and see why it got faster (SERVE=1: then the page)
+	$(RUN) -m cache demo $(FOLDER) $(if $(SERVE),--serve)
 
 serve: $(ENV)/.synced ## serve the API on 127.0.0.1:8000 over an embedded server
 	REDIS_URL=$${REDIS_URL:-embedded://} $(RUN) -m cache serve
 
 test: $(ENV)/.synced ## run every test that needs no container and no root
-	$(RUN) -m pytest -m "not container and not machine"
+	$(RUN) -m pytest -m "not container and not machine and not browser"
 
 test-again: $(ENV)/.synced ## ask the few tests that failed last three times more: one that fails then is no stall of the machine's
 	$(RUN) tools/again.py
 
 test-machine: $(ENV)/.synced ## play every fault shortly, and Redis 7 (needs root, iptables and Debian's redis-server)
 	$(RUN) -m pytest -m machine tests/faults tests/redis7
+
+$(PAGE)/.synced: uv.lock pyproject.toml tools/bootstrap.py
+	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.14 is needed: install python3, or set PYTHON=..."; exit 1; }
+	$(PYTHON) tools/bootstrap.py page
+	@touch $@
+
+test-page: $(PAGE)/.synced ## look at the page in a headless Chromium under load (PICTURES=FOLDER keeps screenshots)
+	$(PAGE)/bin/python -m pytest -m browser tests/page
 
 faults: $(ENV)/.synced ## play the catalogue of faults and write docs/reliability.md (root; ONLY=1,46 for some rows; SHORT=1)
 	PYTHONPATH=tests:. $(RUN) -m faults $(if $(ONLY),--only $(ONLY)) $(if $(SHORT),--short)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from importlib.metadata import version
 from pathlib import Path
+
+from cache import advising, comparing
+from telemetry.run_ring import MOST_RUNS
 
 MOST_WORKERS = 64
 
@@ -16,7 +20,12 @@ _EXAMPLES = {
     "traffic": "glasscache traffic\n  REDIS_URL=redis://localhost glasscache traffic ./docs --pace 0.2 --workers 2\n"
     "  glasscache traffic --pace 0 --runs 100 --json",
     "stats": "glasscache stats\n  glasscache stats --fleet\n  glasscache stats --url http://cache:8000 --json",
+    "runs": "glasscache runs\n  glasscache runs --url http://cache:8000 --json\n"
+    "  glasscache runs --jaeger http://localhost:16686",
+    "run": "glasscache run 4bf92f3577b34da6a3ce929d0e0e4736\n"
+    "  glasscache run 4bf92f3577b34da6a3ce929d0e0e4736 --jaeger http://localhost:16686",
     "explain": "glasscache explain context task-1 5\n"
+    "  CACHE_API_TOKEN=... glasscache explain --url http://127.0.0.1:8000 context task-1 5\n"
     '  glasscache explain tool shout \'{"text": "hi"}\'\n'
     "the shipped workflow's keys name more: a tool's version and its sandbox's root, an embedding's model and role\n"
     '  glasscache explain tool read_file \'{"path": "a.txt"}\' \'{"version": "1", "root": "/the/folder"}\'\n'
@@ -24,6 +33,12 @@ _EXAMPLES = {
     "invalidate": "glasscache invalidate --tag task:task-1\n"
     "  glasscache invalidate --pattern 'tool:read_file:*' --dry-run\n"
     "  glasscache invalidate --all",
+    "advise": "glasscache advise --trace cluster001.csv\n"
+    "  glasscache advise --trace cluster001.csv --ttl 600 --gain 0.02 --json\n"
+    "each line: timestamp,key,key size,value size,client id,operation,TTL (as in github.com/twitter/cache-trace)",
+    "compare": "glasscache compare before.json after.json\n"
+    "  curl -s http://127.0.0.1:8000/cache/metrics | glasscache compare before.json - --all\n"
+    "exit code: 0 nothing is worse, 1 something is, 2 the snapshots or the command line are wrong",
     "doctor": "glasscache doctor\n  glasscache doctor --json",
 }
 
@@ -62,19 +77,40 @@ def parser() -> argparse.ArgumentParser:
     stats = command("stats", "Show the figures of a running API.")
     stats.add_argument("--url", default="http://127.0.0.1:8000", help="where it is served (default: %(default)s)")
     stats.add_argument("--fleet", action="store_true", help="of all processes that share the store")
-    explain = command("explain", "Show where a key is and why it would hit or miss.")
-    explain.add_argument("category", help="context, embedding, tool, prompt or a registered one")
-    explain.add_argument("key", nargs="+", help="what the key is made from; JSON where it is JSON, else text")
-    explain.add_argument("--tenant", help="whose cache, as the application calls it")
-    drop = command("invalidate", "Make entries invalid.")
-    drop.add_argument("--tag", action="append", default=[], help="a tag such as task:task-1; may be repeated")
-    drop.add_argument("--category", action="append", default=[], help="a whole category; may be repeated")
-    drop.add_argument("--pattern", help="a prefix and a glob, such as 'context:task-1:*'")
-    drop.add_argument("--all", action="store_true", help="every category")
-    drop.add_argument("--dry-run", action="store_true", help="only count the keys (patterns, categories and --all)")
-    drop.add_argument("--tenant", help="whose cache, as the application calls it")
+    runs = command("runs", "List the last runs of a workflow and what the cache did for them.")
+    runs.add_argument("--most", type=_most_runs, default=20, help="how many, at most 64 (default: %(default)s)")
+    _run_sources(runs)
+    run = command("run", "Draw one run: what took when, whose time it was, why what missed did miss.")
+    run.add_argument("trace_id", metavar="TRACE_ID", help="id of the run, or of its trace: 32 hexadecimal characters")
+    _run_sources(run)
+    _key_options(command("explain", "Show where a key is and why it would hit or miss."))
+    _drop_options(command("invalidate", "Make entries invalid."))
+    advising.add_arguments(
+        command("advise", "Show what other TTLs would have given of a trace of requests, and advise one.")
+    )
+    comparing.add_arguments(
+        command("compare", "Tell what changed between two snapshots of the metrics, and what chance explains.")
+    )
     command("doctor", "Check settings, server, rights, memory, clock and Collector.")
     return top
+
+
+def _key_options(command: argparse.ArgumentParser) -> None:
+    """Which key is explained, and by whom."""
+    command.add_argument("category", help="context, embedding, tool, prompt or a registered one")
+    command.add_argument("--url", help="ask the API that is served there, which also knows what it did to the key")
+    command.add_argument("key", nargs="+", help="what the key is made from; JSON where it is JSON, else text")
+    command.add_argument("--tenant", help="whose cache, as the application calls it")
+
+
+def _drop_options(command: argparse.ArgumentParser) -> None:
+    """What is made invalid."""
+    command.add_argument("--tag", action="append", default=[], help="a tag such as task:task-1; may be repeated")
+    command.add_argument("--category", action="append", default=[], help="a whole category; may be repeated")
+    command.add_argument("--pattern", help="a prefix and a glob, such as 'context:task-1:*'")
+    command.add_argument("--all", action="store_true", help="every category")
+    command.add_argument("--dry-run", action="store_true", help="only count the keys (patterns, categories and --all)")
+    command.add_argument("--tenant", help="whose cache, as the application calls it")
 
 
 def _process_options(command: argparse.ArgumentParser) -> None:
@@ -86,6 +122,25 @@ def _process_options(command: argparse.ArgumentParser) -> None:
         help="port of the first worker's own /metrics, the others' follow (default: OTEL_EXPORTER_PROMETHEUS_PORT, "
         "else none); it listens on OTEL_EXPORTER_PROMETHEUS_HOST, else localhost",
     )
+
+
+def _run_sources(command: argparse.ArgumentParser) -> None:
+    """Who is asked for runs."""
+    whose = "where the API of the process that ran it is (default: %(default)s)"
+    command.add_argument("--url", default="http://127.0.0.1:8000", help=whose)
+    command.add_argument(
+        "--jaeger",
+        metavar="URL",
+        default=os.environ.get("CACHE_JAEGER_URL", ""),
+        help="ask Jaeger there instead (default: CACHE_JAEGER_URL)",
+    )
+
+
+def _most_runs(text: str) -> int:
+    number = _count(text)
+    if number > MOST_RUNS:
+        raise argparse.ArgumentTypeError(f"more than {MOST_RUNS} are not kept")
+    return number
 
 
 def _count(text: str) -> int:

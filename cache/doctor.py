@@ -29,7 +29,7 @@ PATIENCE_S = 2.0
 """Deadline of each question: a doctor may take longer than a cache."""
 
 RIGHTS = (
-    "+ping +info +time +get +mget +set +getrange +setrange +bitfield +exists +del +unlink +pttl +pexpire +scan "
+    "+ping +info +time +get +mget +set +getrange +setrange +exists +del +unlink +pttl +pexpire +scan "
     "+hset +hsetnx +hget +hgetall +hexists +hkeys +hdel +eval +evalsha"
 )
 """What a user of the store must be allowed, scripts and the fleet's figures included."""
@@ -41,7 +41,7 @@ _PROBE = Lua(
 local text, hash, refused = KEYS[1], KEYS[2], {}
 for _, call in ipairs({
   { 'SET', text, '1', 'PX', '1000' }, { 'GET', text }, { 'GETRANGE', text, '0', '0' }, { 'SETRANGE', text, '0', '1' },
-  { 'BITFIELD', text, 'SET', 'u1', '0', '1' }, { 'EXISTS', text }, { 'PTTL', text }, { 'PEXPIRE', text, '1000' },
+  { 'EXISTS', text }, { 'PTTL', text }, { 'PEXPIRE', text, '1000' },
   { 'DEL', text },
   { 'HSETNX', hash, 'a', '1' }, { 'HSET', hash, 'a', '1' }, { 'PEXPIRE', hash, '1000' }, { 'HGET', hash, 'a' },
   { 'HEXISTS', hash, 'a' }, { 'HKEYS', hash }, { 'HGETALL', hash }, { 'HDEL', hash, 'a' }, { 'TIME' },
@@ -76,16 +76,23 @@ class Finding:
         return asdict(self)
 
 
-def examine(environ: Mapping[str, str] | None = None) -> list[Finding]:
-    """Look at everything that can be looked at; what depends on a broken thing is left out."""
+def examine(environ: Mapping[str, str] | None = None, settings: Settings | None = None) -> list[Finding]:
+    """Look at everything that can be looked at; what depends on a broken thing is left out.
+
+    Args:
+        environ: where OpenTelemetry's variables are; None: the process's.
+        settings: what runs by them; None: they are read. An embedded store that runs is nobody else's to ask.
+    """
+    running = settings is not None
     try:
-        settings = Settings.load()
+        settings = settings or Settings.load()
     except SettingsError as error:
         return [Finding("fail", "settings", str(error), "correct the variable")]
     findings = [Finding("ok", "settings", "complete")]
     if not settings.enabled:
         findings.append(Finding("warn", "caching", "disabled", "set CACHE_ENABLED=true"))
-    findings += _examine_store(settings)
+    if not (running and settings.redis_url.get_secret_value().startswith("embedded:")):
+        findings += _examine_store(settings)
     findings += _collector(os.environ if environ is None else environ)
     return findings
 

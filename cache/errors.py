@@ -13,6 +13,7 @@ CacheError
 ├── ModelUnavailableError an embedding model cannot be loaded or reached
 ├── ListenError           a port cannot be listened on
 ├── WorkerError           a worker process cannot start
+├── SnapshotError         figures that cannot be read or compared
 └── StoreError            the store's trouble; never leaves the fail-safe calls
 """
 
@@ -57,6 +58,10 @@ class SettingsError(CacheError, ValueError):
     """A setting is wrong; the text names the variable, the fault and an example."""
 
 
+class TraceError(CacheError, ValueError):
+    """A trace of requests is not of its format; the text names the line and what is wrong."""
+
+
 class EmbeddedServerError(CacheError, RuntimeError):
     """The embedded server is not installed or did not start."""
 
@@ -71,6 +76,10 @@ class ListenError(CacheError, OSError):
 
 class WorkerError(CacheError, RuntimeError):
     """A worker process ended before it was ready; the text is its own reason where it gave one."""
+
+
+class SnapshotError(CacheError, ValueError):
+    """A document is no snapshot of the metrics, two of them cannot be compared, or one is not kept any more."""
 
 
 class StoreError(CacheError):

@@ -20,6 +20,7 @@ from cache.metrics import get_metrics, summarise
 from cache.reporting import Reporter
 from cache.settings import Settings
 from cache.stores.connect import StoreOptions, open_store
+from telemetry.figures import Figures
 from telemetry.ledger import Ledger
 
 _log = logging.getLogger("glasscache")
@@ -45,6 +46,12 @@ class Fleet:
 
     def summary(self) -> dict[str, Any]:
         """The JSON of ``GET /cache/metrics?scope=fleet``; never raises, and blocks for 0.4 s at most."""
+        figures, about = self.look()
+        summed = summarise(figures, self._ledger.categories())
+        return {**summed, **about}
+
+    def look(self) -> tuple[Figures, dict[str, Any]]:
+        """The figures themselves, and what the JSON says about them; as ``summary``."""
         if self._reporter is None:
             return self._own(self._alone)
         try:
@@ -54,8 +61,7 @@ class Fleet:
         except Exception as fault:
             _log.warning("the fleet's figures cannot be read: %s", type(fault).__name__)
             return self._own("what the store holds cannot be read")
-        return {
-            **summarise(found.figures, self._ledger.categories()),
+        return found.figures, {
             "scope": "fleet",
             "process": os.getpid(),
             "workers": found.workers,
@@ -67,9 +73,9 @@ class Fleet:
             "note": _note(found),
         }
 
-    def _own(self, why: str) -> dict[str, Any]:
-        return {
-            **summarise(self._ledger.figures(), self._ledger.categories()),
+    def _own(self, why: str) -> tuple[Figures, dict[str, Any]]:
+        figures = self._ledger.figures()
+        return figures, {
             "scope": "process",
             "process": os.getpid(),
             "workers": 1,
@@ -77,6 +83,7 @@ class Fleet:
             "silent": 0,
             "oldest_s": 0.0,
             "complete": self._whole,
+            "since": figures.since,
             "note": f"of this process alone: {why}",
         }
 

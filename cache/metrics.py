@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import reduce
 from typing import Any
 
 from cache.insight import savings
@@ -15,6 +16,7 @@ from telemetry.figures import Figures
 from telemetry.histogram import Histogram
 from telemetry.ledger import Ledger
 from telemetry.recorder import Recorder
+from telemetry.schema import DURATION_BUCKETS
 from telemetry.vocabulary import ALL, GENERAL, MissReason, Outcome, VerificationResult, WriteResult
 
 _PERCENTILES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
@@ -165,6 +167,7 @@ def summarise(figures: Figures, categories: Iterable[str]) -> dict[str, Any]:
         "verifications": _verifications(figures),
         "telemetry_dropped": figures.dropped,
         "since": figures.since,
+        "bucket_bounds_s": list(DURATION_BUCKETS),
     }
 
 
@@ -210,6 +213,9 @@ def _category(figures: Figures, name: str, hits: int, misses: int) -> dict[str, 
         "misses": misses,
         "hit_rate": _percent(hits, misses),
         "miss_reasons": {reason.value: n for reason, n in sorted(reasons.items())},
+        "miss_triggers": {
+            trigger.value: n for (category, trigger), n in sorted(figures.invalidated.items()) if category == name and n
+        },
         "stale": outcomes[Outcome.STALE],
         "bypass": outcomes[Outcome.BYPASS],
         "errors": sum(n for (category, _, _), n in figures.errors.items() if category == name),
@@ -220,10 +226,18 @@ def _category(figures: Figures, name: str, hits: int, misses: int) -> dict[str, 
         "hit_seconds": _percentiles(figures.durations.get((name, Outcome.HIT))),
         "miss_seconds": _percentiles(figures.durations.get((name, Outcome.MISS))),
         "compute_seconds": _percentiles(figures.computations.get(name)),
+        "waits": sum(n for (category, _), n in figures.waits.items() if category == name),
+        "wait_seconds": _percentiles(_waits(figures, name)),
         "seconds_avoided": figures.avoided_s.get(name, 0.0),
         "seconds_spent": figures.overhead_s.get(name, 0.0),
         "bytes_stored": figures.bytes_stored[name],
         "verifications": _verifications(figures, name),
+        "error_types": _error_types(figures, name),
+        "buckets": {
+            "hit": _buckets(figures.durations.get((name, Outcome.HIT))),
+            "miss": _buckets(figures.durations.get((name, Outcome.MISS))),
+            "compute": _buckets(figures.computations.get(name)),
+        },
     }
 
 
@@ -234,6 +248,27 @@ def _verifications(figures: Figures, name: str | None = None) -> dict[str, int]:
         if name in (None, category):
             found[result.value] += n
     return found
+
+
+def _error_types(figures: Figures, name: str) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for (category, _, kind), n in figures.errors.items():
+        if category == name:
+            found[kind.value] += n
+    return dict(sorted(found.items()))
+
+
+def _buckets(histogram: Histogram | None) -> dict[str, Any]:
+    """What ``glasscache compare`` compares."""
+    if histogram is None:
+        return {"counts": [0] * (len(DURATION_BUCKETS) + 1), "sum": 0.0}
+    return {"counts": list(histogram.counts), "sum": histogram.total}
+
+
+def _waits(figures: Figures, name: str) -> Histogram | None:
+    """The waits of a category, however far the flight reached."""
+    found = [times for (category, _), times in figures.wait_times.items() if category == name]
+    return reduce(Histogram.plus, found) if found else None
 
 
 def _percentiles(histogram: Histogram | None) -> dict[str, float | None]:

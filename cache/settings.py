@@ -49,6 +49,9 @@ _EXAMPLES = {
     "CACHE_VERIFY_DROP": "true",
     "CACHE_PRICES": "embedding=0.00002/token:500,tool=0.01/computation",
     "CACHE_CURRENCY": "EUR",
+    "CACHE_API_PAGE": "auto",
+    "CACHE_GRAFANA_URL": "http://localhost:3000",
+    "CACHE_JAEGER_URL": "http://localhost:16686",
 }
 
 _TTL_EXAMPLE = "3600"
@@ -96,6 +99,9 @@ class Settings(BaseSettings):
     api_docs: Literal["auto", "true", "false"] = Field("auto", validation_alias=_variable("CACHE_API_DOCS"))
     api_metrics: Literal["auto", "true", "false"] = Field("auto", validation_alias=_variable("CACHE_API_METRICS"))
     api_rate: int = Field(600, ge=1, le=1_000_000, validation_alias=_variable("CACHE_API_RATE"))
+    api_page: Literal["auto", "true", "token", "false"] = Field("auto", validation_alias=_variable("CACHE_API_PAGE"))
+    grafana_url: str = Field("", validation_alias=_variable("CACHE_GRAFANA_URL"))
+    jaeger_url: str = Field("", validation_alias=_variable("CACHE_JAEGER_URL"))
     read_deadline: float = Field(0.05, gt=0, le=2, validation_alias=_variable("CACHE_READ_DEADLINE"))
     write_deadline: float = Field(0.1, gt=0, le=2, validation_alias=_variable("CACHE_WRITE_DEADLINE"))
     max_connections: int = Field(64, ge=1, le=4096, validation_alias=_variable("CACHE_MAX_CONNECTIONS"))
@@ -155,6 +161,14 @@ class Settings(BaseSettings):
     def _prices(cls, value: str) -> str:
         read_prices(value)
         return value
+
+    @field_validator("grafana_url", "jaeger_url")
+    @classmethod
+    def _link(cls, value: str) -> str:
+        """It becomes a link on a page that everybody who may see the page sees: a password in it is not meant."""
+        if value and not re.fullmatch(r"https?://[A-Za-z0-9.\-\[\]:]{1,253}(/[A-Za-z0-9._~%/\-]*)?", value):
+            raise ValueError("an address that begins with http:// or https://, without user and query")
+        return value.rstrip("/")
 
     @field_validator("local_categories", "repeatable")
     @classmethod

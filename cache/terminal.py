@@ -113,6 +113,8 @@ def categories(summary: dict[str, Any]) -> str:
     rows = []
     for name, figures in summary["categories"].items():
         reasons = ", ".join(f"{reason} {n}" for reason, n in figures["miss_reasons"].items()) or "-"
+        if triggers := figures.get("miss_triggers"):
+            reasons += f" (by {', '.join(f'{trigger} {n}' for trigger, n in triggers.items())})"
         rows.append(
             (
                 name,

@@ -18,6 +18,7 @@ from cache.core.entry import Sealer
 from cache.core.flights import Flights
 from cache.core.generations import token_in
 from cache.core.hiding import Hidden
+from cache.core.history import History
 from cache.core.local import LocalTier
 from cache.core.pending import Debts, Pending
 from cache.core.policies import Policy, PolicyTable
@@ -38,7 +39,7 @@ from telemetry.vocabulary import BreakerState, Tier
 
 _log = logging.getLogger("glasscache")
 
-P = TypeVar("P", Runner, AsyncRunner, Flights, Questions, Pending, Debts, Budgets, LocalTier, Listener, Checks)
+P = TypeVar("P", Runner, AsyncRunner, Flights, Questions, Pending, Debts, Budgets, History, LocalTier, Listener, Checks)
 
 
 @dataclass(slots=True)
@@ -187,6 +188,7 @@ def _engine(
     _forking(engine.questions)
     _forking(engine.pending)
     _forking(engine.debts)
+    _forking(engine.history)
     return engine
 
 

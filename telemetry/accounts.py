@@ -17,12 +17,13 @@ from telemetry.schema import (
     DURATION_BUCKETS,
     ENTRY_AGE_METRIC,
     ENTRY_SIZE_METRIC,
+    FLIGHT_WAIT_DURATION,
     OPERATION_DURATION,
     SIZE_BUCKETS,
     Metric,
     operation_span,
 )
-from telemetry.vocabulary import ErrorType, Operation, Outcome, Tier
+from telemetry.vocabulary import ErrorType, FlightScope, Operation, Outcome, Tier
 from telemetry.worth import LOOK_EVERY, Worth, of_another, of_computation, of_hits
 
 Ended = tuple[Outcome, Tier | None]
@@ -57,7 +58,8 @@ class CategoryAccount:
     """What is counted by category alone."""
 
     __slots__ = (
-        "ages", "avoided_s", "batches", "bytes_stored", "computations", "name", "overhead_s", "sizes", "timed", "worth"
+        "ages", "avoided_s", "batches", "bytes_stored", "computations", "name", "overhead_s", "sizes", "timed", "waits",
+        "worth"
     )  # fmt: skip
 
     def __init__(self, name: str) -> None:
@@ -73,6 +75,7 @@ class CategoryAccount:
         self.ages: Buckets | None = None
         self.sizes: Buckets | None = None
         self.computations: dict[ErrorType | None, Buckets] = {}
+        self.waits: dict[FlightScope, Buckets] = {}
 
     def ages_of(self, ages_s: list[float], ids: Ids | None) -> None:
         """Count the ages of the entries that one operation was served, seconds."""
@@ -110,6 +113,15 @@ class CategoryAccount:
         for what, n in sums.items():
             worth[what] = worth.get(what, 0.0) + n
 
+    def waited(self, scope: FlightScope, seconds: float, ids: Ids | None) -> None:
+        """Count a wait, seconds."""
+        buckets = self.waits.get(scope)
+        if buckets is None:
+            buckets = self.waits[scope] = Buckets(DURATION_BUCKETS)
+        where = buckets.record(seconds)
+        if ids is not None:
+            buckets.exemplars[where] = (seconds, *ids)
+
     def settle(self, figures: Figures) -> None:
         """Move the sums into ``figures``."""
         name = self.name
@@ -132,11 +144,15 @@ class CategoryAccount:
             self.sizes.add_to(figures.sizes.setdefault(self.name, Histogram(SIZE_BUCKETS)))
         for buckets in self.computations.values():
             buckets.add_to(figures.computations.setdefault(self.name, Histogram(DURATION_BUCKETS)))
+        for scope, buckets in self.waits.items():
+            buckets.add_to(figures.wait_times.setdefault((self.name, scope), Histogram(DURATION_BUCKETS)))
 
     def series(self, metric: Metric) -> Iterator[Series]:
         """The histograms that are exported under ``metric``."""
         if metric is COMPUTE_DURATION_METRIC:
             yield from (((self.name, failure), buckets) for failure, buckets in self.computations.items())
+        if metric is FLIGHT_WAIT_DURATION:
+            yield from (((self.name, scope), buckets) for scope, buckets in self.waits.items())
         found = {ENTRY_AGE_METRIC.name: self.ages, ENTRY_SIZE_METRIC.name: self.sizes}.get(metric.name)
         if found is not None:
             yield (self.name,), found

@@ -51,6 +51,8 @@ def add(figures: Figures, event: OperationEvent, duration_s: float | None, accou
 def _add_rest(figures: Figures, event: OperationEvent, account: Account) -> None:
     """What a hit has none of."""
     category = account.category.name
+    for trigger, n in event.triggers.items():
+        figures.invalidated[category, trigger] += n
     for result, n in event.writes.items():
         figures.writes[category, result] += n
     if event.deletes:
@@ -74,3 +76,5 @@ def _measure_rest(event: OperationEvent, category: CategoryAccount, ids: Ids | N
         category.again(before_s, seconds)
     if event.wait_s or event.shared_s:
         category.worthy({Worth.WAITED: event.wait_s, Worth.SHARED: event.shared_s})
+    for scope, seconds, span in event.wait_times:
+        category.waited(scope, seconds, ids if ids is None or not span else (*ids[:2], span))

@@ -54,7 +54,7 @@ class ServedSpan(LightSpan):
         return Told(account.span_name, attributes)
 
 
-def record(  # noqa: C901 (no calls in between: this is on the path of every hit)
+def record(  # noqa: C901, PLR0912 (no calls in between: this is on the path of every hit)
     kit: Kit, account: Account, began: float, digest: bytes, served: Served, command: Command | None = None
 ) -> bool:
     """Record a hit.
@@ -98,17 +98,16 @@ def record(  # noqa: C901 (no calls in between: this is on the path of every hit
             return False
         except Exception:
             kit.ledger.drop()
-    cell = account.cells.get(_LOOKUPS[tier])
-    if cell is not None and not tally.running():
+    cell, runs = account.cells.get(_LOOKUPS[tier]), tally.running()
+    if cell is not None:
         waiting = cell.waiting
         waiting.append((duration_s, served[0], served[1], ids))
         if len(waiting) >= MOST_WAITING:
             kit.ledger.add_waiting(account, cell)
-        return True
-    event = _event(account, digest, served, tier)
-    kit.ledger.apply(event, duration_s, account, ids)
-    for sums in tally.running():
-        sums.add(event)
+    else:
+        kit.ledger.apply(_event(account, digest, served, tier), duration_s, account, ids)
+    for sums in runs:
+        sums.hit((account.category.name, account.operation, tier), digest, served[1], duration_s, kit.runs)
     return True
 
 

@@ -10,6 +10,7 @@ from telemetry.vocabulary import (
     ErrorType,
     FlightScope,
     MissReason,
+    MissTrigger,
     Operation,
     Outcome,
     Tier,
@@ -73,6 +74,8 @@ class OperationEvent:
     """True when the caller's computation raised: the only thing that makes a span's status ERROR."""
     compute_span: int = 0
     """Id of the span of the last computation, for exemplars; 0 when it is not sampled."""
+    step: int = 0
+    """Its number among the steps of the run that it is part of; 0 while nothing lies below it."""
     rest: dict[str, Any] = _NO_TABLE
     """The fields below that were set: what else there is to count than lookups that were served."""
     error = _Rest[ErrorType | None](None)
@@ -88,6 +91,8 @@ class OperationEvent:
     """Of each key that was computed again: seconds before and now."""
     sizes = _Rest[list[int]](_NO_LIST)
     waits = _Rest[list[FlightScope]](_NO_LIST)
+    wait_times = _Rest[list[tuple[FlightScope, float, int]]](_NO_LIST)
+    triggers = _Rest[dict[MissTrigger, int]](_NO_TABLE)
 
     def __init__(
         self,
@@ -147,6 +152,17 @@ class OperationEvent:
         if age_s is not None:
             self.ages_s = [age_s]
 
+    def missed(self, reason: MissReason | None, trigger: MissTrigger | None = None, *, n: int = 1) -> None:
+        """Count ``n`` misses.
+
+        Args:
+            trigger: what made the entry invalid; None unless ``reason`` is invalidated.
+        """
+        self.looked(_MISS, reason=reason, n=n)
+        if trigger is not None and n > 0:
+            self.triggers = self.triggers or {}
+            self.triggers[trigger] = self.triggers.get(trigger, 0) + n
+
     def served(self, tier: Tier, ages_s: list[float], cost_s: float) -> None:
         """Count hits of a batch, one for each age.
 
@@ -181,6 +197,12 @@ class OperationEvent:
         """Count a wait for another caller's computation."""
         self.waits = self.waits or []
         self.waits.append(scope)
+
+    def waited_for(self, scope: FlightScope, seconds: float, span: int = 0) -> None:
+        """Add how long a wait took, seconds; ``span``: id of its span, for exemplars, 0 of one not sampled."""
+        self.wait_s += seconds
+        self.wait_times = self.wait_times or []
+        self.wait_times.append((scope, seconds, span))
 
     def computed_in(self, seconds: float, failure: ErrorType | None) -> None:
         """Count one computation of the caller's.

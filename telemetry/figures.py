@@ -14,6 +14,7 @@ from telemetry.vocabulary import (
     ErrorType,
     FlightScope,
     MissReason,
+    MissTrigger,
     Operation,
     Outcome,
     Tier,
@@ -31,6 +32,8 @@ class Figures:
     """All numbers of a process since it began, or between two moments."""
 
     requests: Counter[RequestKey] = field(default_factory=Counter)
+    invalidated: Counter[tuple[str, MissTrigger]] = field(default_factory=Counter)
+    """Misses of what was invalid, by what made it so."""
     writes: Counter[tuple[str, WriteResult]] = field(default_factory=Counter)
     deletes: Counter[tuple[str, Trigger]] = field(default_factory=Counter)
     invalidations: Counter[tuple[str, Trigger]] = field(default_factory=Counter)
@@ -47,6 +50,7 @@ class Figures:
     """What each registered category's policy promises, seconds: a setting, not a sum."""
     durations: dict[tuple[str, Outcome], Histogram] = field(default_factory=dict)
     computations: dict[str, Histogram] = field(default_factory=dict)
+    wait_times: dict[tuple[str, FlightScope], Histogram] = field(default_factory=dict)
     sizes: dict[str, Histogram] = field(default_factory=dict)
     ages: dict[str, Histogram] = field(default_factory=dict)
     dropped: int = 0

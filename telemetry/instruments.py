@@ -20,13 +20,14 @@ from telemetry.figures import Figures
 from telemetry.ledger import Ledger
 from telemetry.schema import Kind, Metric
 from telemetry.series import zero_sets
-from telemetry.vocabulary import BREAKER_GAUGE, ErrorType
+from telemetry.vocabulary import BREAKER_GAUGE, ErrorType, FlightScope
 
 Table = Callable[[Figures], Mapping[Any, int | float]]
 """Where in the figures a counter's numbers stand, by label set in the order of its attributes."""
 
 _TABLES: tuple[tuple[Metric, Table], ...] = (
     (schema.REQUESTS, lambda figures: figures.requests),
+    (schema.INVALIDATED, lambda figures: figures.invalidated),
     (schema.WRITES, lambda figures: figures.writes),
     (schema.DELETES, lambda figures: figures.deletes),
     (schema.INVALIDATIONS, lambda figures: figures.invalidations),
@@ -48,6 +49,7 @@ _HISTOGRAMS = (
     schema.COMPUTE_DURATION_METRIC,
     schema.ENTRY_SIZE_METRIC,
     schema.ENTRY_AGE_METRIC,
+    schema.FLIGHT_WAIT_DURATION,
 )
 
 
@@ -74,7 +76,7 @@ class Instruments:
             make = meter.create_observable_gauge if metric.kind is Kind.GAUGE else meter.create_observable_counter
             make(metric.name, [self._callback(metric, table)], metric.unit, metric.description)
         self._made = [_histogram(meter, metric) for metric in _HISTOGRAMS]
-        self._duration, self._compute, self._size, self._age = self._made
+        self._duration, self._compute, self._size, self._age, self._wait = self._made
         self.recorded = False
         """True when the histograms are to be recorded to."""
         self.exemplars = False
@@ -124,6 +126,10 @@ class Instruments:
         if error is not None:
             labels[schema.ERROR_TYPE] = error.value
         self._compute.record(seconds, labels)
+
+    def waited(self, category: str, seconds: float, scope: FlightScope) -> None:
+        """Record one wait; its span must be current."""
+        self._wait.record(seconds, {schema.CATEGORY: category, schema.FLIGHT_SCOPE: scope.value})
 
     def _callback(self, metric: Metric, table: Table) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def callback(_: CallbackOptions) -> Iterable[Observation]:

@@ -16,6 +16,8 @@ from telemetry import schema
 from telemetry.instruments import Instruments
 from telemetry.ledger import Ledger
 from telemetry.light_tracer import LightTracer
+from telemetry.run_ring import RunRing
+from telemetry.waits import Waits
 
 
 class Kit:
@@ -24,14 +26,21 @@ class Kit:
     Args:
         tracer: of the application's provider; one that stands in until a provider is set is followed.
         monotonic: the clock of durations, seconds.
+        runs: keeps the runs that end; None keeps none.
     """
 
-    __slots__ = ("instruments", "ledger", "light", "monotonic", "pending", "silent", "tracer")
+    __slots__ = ("instruments", "ledger", "light", "monotonic", "pending", "runs", "silent", "tracer", "waits")
 
     def __init__(
-        self, tracer: Tracer, instruments: Instruments, ledger: Ledger, monotonic: Callable[[], float]
+        self,
+        tracer: Tracer,
+        instruments: Instruments,
+        ledger: Ledger,
+        monotonic: Callable[[], float],
+        runs: RunRing | None = None,
     ) -> None:
         self.tracer, self.instruments, self.ledger, self.monotonic = tracer, instruments, ledger, monotonic
+        self.runs, self.waits = runs, Waits()
         self.silent, self.light = True, _NO_WORKSHOP
         """``silent``: nothing is traced. ``light``: makes spans that cost little, where that can be."""
         self.pending = True

@@ -161,7 +161,7 @@ class OperationScope(SpanScope):
         """Tell those who do not read the ledger."""
         try:
             for sums in runs:
-                sums.add(self.event)
+                sums.add(self.event, duration_s, self._account.category.name, self._kit.runs)
             if self._kit.instruments.recorded:
                 self._kit.instruments.record(self.event, self._account.category.name, duration_s)
         except Exception:

@@ -39,8 +39,8 @@ from telemetry.otel_settings import OtelSettings
 EXIT_S = 0.8
 """How long the end of the process may take when a Collector does not answer."""
 
-UNTRACED_URLS = r"/live$,/ready$,//[^/]+/metrics$"
-"""Probes and scrapes make no spans; ``/cache/metrics`` does."""
+UNTRACED_URLS = r"/live$,/ready$,/cache/stream$,//[^/]+/metrics$"
+"""Probes, scrapes and the page's endless stream make no spans; ``/cache/metrics`` does."""
 
 _HANDLE = "_glasscache_telemetry"
 

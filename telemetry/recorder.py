@@ -21,6 +21,7 @@ from telemetry.kit import Kit
 from telemetry.ledger import Ledger
 from telemetry.local import LocalAccounts
 from telemetry.operations import OperationScope
+from telemetry.run_ring import RunRing
 from telemetry.scopes import ComputeScope, RefreshScope, WaitScope
 from telemetry.verifying import VerifyScope
 from telemetry.vocabulary import GENERAL, BreakerState, FlightScope, Operation
@@ -36,9 +37,13 @@ class Recorder:
         meter_provider: likewise.
         ledger: the accounts; None begins new ones.
         monotonic: the clock of durations, seconds.
+        runs: keeps the last runs that something of was recorded here, with their steps; None makes one, and one of no
+            runs keeps none.
 
     Attributes:
         now: that clock.
+        runs: the last runs.
+        waits: who waited for whom longest.
         hit_at_once: records an operation that was answered while nothing ran that could look at it (``at_once``):
             takes account, beginning by ``now``, SHA-256 of the key, what was served and, where Redis answered, the
             command; False when nothing was recorded, for it can only be recorded the ordinary way.
@@ -59,11 +64,15 @@ class Recorder:
         meter_provider: MeterProvider | None = None,
         ledger: Ledger | None = None,
         monotonic: Callable[[], float] = time.perf_counter,
+        runs: RunRing | None = None,
     ) -> None:
         self.ledger = ledger if ledger is not None else Ledger()
         self.local = LocalAccounts()
         self.tracer = self._tracer(tracer_provider)
-        self._kit = Kit(self.tracer, self._instruments(meter_provider), self.ledger, monotonic)
+        self.runs = RunRing() if runs is None else runs
+        kept = self.runs if self.runs.most_runs else None
+        self._kit = Kit(self.tracer, self._instruments(meter_provider), self.ledger, monotonic, kept)
+        self.waits = self._kit.waits
         # no methods around them: they are on the path of every hit
         self.now, self.hit_at_once = monotonic, partial(at_once.record, self._kit)
 
@@ -113,9 +122,17 @@ class Recorder:
         """Record the caller's computation, under a span of its own."""
         return ComputeScope(self._kit, event)
 
-    def wait(self, event: OperationEvent, scope: FlightScope, leader: Span | SpanContext | None) -> WaitScope:
-        """Record the wait for another caller's computation; links to its span."""
-        return WaitScope(self._kit, event, scope, leader if isinstance(leader, SpanContext) else self._context(leader))
+    def wait(
+        self, event: OperationEvent, scope: FlightScope, leader: Span | SpanContext | None, digest: str | None = None
+    ) -> WaitScope:
+        """Record the wait for another caller's computation; links to its span.
+
+        Args:
+            leader: its span; None where that is not known, or not yet (``WaitScope.follows``).
+            digest: first 16 hex of the key's SHA-256; None takes the operation's.
+        """
+        context = leader if isinstance(leader, SpanContext) else self._context(leader)
+        return WaitScope(self._kit, event, scope, context, digest)
 
     def refresh(self, category: str, cause: SpanContext | None) -> RefreshScope:
         """A root span for a background refresh, linked to what caused it."""
@@ -144,6 +161,11 @@ class Recorder:
         except Exception:
             self.ledger.drop()
             return None
+
+    def current_trace(self) -> int:
+        """Trace id of the span that is current; 0 where that is not sampled, or there is none."""
+        context = self._context(self.current_span())
+        return context.trace_id if context is not None and context.trace_flags.sampled else 0
 
     def _context(self, span: Span | None) -> SpanContext | None:
         try:

@@ -13,6 +13,7 @@ OPERATION = "cache.operation"
 OUTCOME = "cache.outcome"
 TIER = "cache.tier"
 MISS_REASON = "cache.miss.reason"
+MISS_TRIGGER = "cache.miss.trigger"
 ERROR_TYPE = "error.type"
 RESULT = "cache.result"
 TRIGGER = "cache.trigger"
@@ -36,6 +37,8 @@ BATCH_ERRORS = "cache.batch.errors"
 BATCH_BYPASSED = "cache.batch.bypassed"
 BATCH_MISS_REASON = "cache.batch.miss"
 """Of a batch's span: ``cache.batch.miss.{reason}``, how many keys missed for that reason."""
+BATCH_MISS_TRIGGER = "cache.batch.invalidated"
+"""Of a batch's span: ``cache.batch.invalidated.{trigger}``, how many keys missed for what that made invalid."""
 FENCE_REFUSED = "cache.fence.refused"
 BREAKER_STATE = "cache.breaker.state"
 COMPUTE_DURATION = "cache.compute.duration"
@@ -47,6 +50,17 @@ RUN_HITS = "cache.run.hits"
 RUN_MISSES = "cache.run.misses"
 RUN_ERRORS = "cache.run.errors"
 RUN_TIME_SAVED = "cache.run.time_saved"
+RUN_ID = "cache.run.id"
+"""Of a run's span, and of the baggage that carries it to other processes; never a metric's label."""
+RUN_MISS_REASON = "cache.run.miss"
+"""Of a run's span: ``cache.run.miss.{reason}``, how many lookups missed for that reason."""
+RUN_WAITS = "cache.run.waits"
+RUN_TIME_IN_CACHE = "cache.run.time_in_cache"
+RUN_TIME_IN_COMPUTE = "cache.run.time_in_compute"
+RUN_TIME_IN_WAIT = "cache.run.time_in_wait"
+RUN_CRITICAL = "cache.run.critical_path"
+"""Of a run's span: ``cache.run.critical_path.{part}``, its seconds on the run's critical path."""
+RUN_CRITICAL_STEPS = "cache.run.critical_path.steps"
 
 DURATION_BUCKETS = (
     0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
@@ -112,6 +126,10 @@ COMPUTE_DURATION_METRIC = Metric(
 )  # fmt: skip
 ENTRY_SIZE_METRIC = Metric(ENTRY_SIZE, Kind.HISTOGRAM, "By", "Size of stored entries.", (CATEGORY,), SIZE_BUCKETS)
 ENTRY_AGE_METRIC = Metric(ENTRY_AGE, Kind.HISTOGRAM, "s", "Age of entries at a hit.", (CATEGORY,), AGE_BUCKETS)
+INVALIDATED = Metric(
+    "cache.invalidated.lookups", Kind.COUNTER, "{lookup}",
+    "Lookups that missed because their entry was invalid, by what made it so.", (CATEGORY, MISS_TRIGGER),
+)  # fmt: skip
 WRITES = Metric("cache.writes", Kind.COUNTER, "{write}", "Writes, by what became of them.", (CATEGORY, RESULT))
 DELETES = Metric("cache.deletes", Kind.COUNTER, "{delete}", "Keys removed one by one.", (CATEGORY, TRIGGER))
 INVALIDATIONS = Metric(
@@ -136,6 +154,10 @@ VERIFICATIONS = Metric(
 FLIGHT_WAITS = Metric(
     "cache.flight.waits", Kind.COUNTER, "{wait}", "Waits for another caller's computation.", (CATEGORY, FLIGHT_SCOPE)
 )
+FLIGHT_WAIT_DURATION = Metric(
+    "cache.flight.wait.duration", Kind.HISTOGRAM, "s", "Duration of waits for another caller's computation.",
+    (CATEGORY, FLIGHT_SCOPE), DURATION_BUCKETS,
+)  # fmt: skip
 BREAKER = Metric(BREAKER_STATE, Kind.GAUGE, "", "State of a store's breaker: 0 closed, 1 half-open, 2 open.", (STORE,))
 BREAKER_TRANSITIONS = Metric(
     "cache.breaker.transitions", Kind.COUNTER, "{transition}", "Changes of a breaker's state.", (BREAKER_TO,)
@@ -165,9 +187,10 @@ PLANNED = (
 """Named by the contract, fed by later stages: nothing of them is exported yet."""
 
 METRICS = (
-    REQUESTS, OPERATION_DURATION, COMPUTE_DURATION_METRIC, ENTRY_SIZE_METRIC, ENTRY_AGE_METRIC, WRITES, DELETES,
-    INVALIDATIONS, ERRORS, AVOIDED, OVERHEAD, FLIGHT_WAITS, BREAKER, BREAKER_TRANSITIONS, POLICY_TTL,
-    TELEMETRY_DROPPED, LOCAL_ENTRIES, LOCAL_SIZE, LOCAL_EVICTIONS, TIME_SAVED, VERIFICATIONS,
+    REQUESTS, INVALIDATED, OPERATION_DURATION, COMPUTE_DURATION_METRIC, ENTRY_SIZE_METRIC, ENTRY_AGE_METRIC, WRITES,
+    DELETES, INVALIDATIONS, ERRORS, AVOIDED, OVERHEAD, FLIGHT_WAITS, FLIGHT_WAIT_DURATION, BREAKER,
+    BREAKER_TRANSITIONS, POLICY_TTL, TELEMETRY_DROPPED, LOCAL_ENTRIES, LOCAL_SIZE, LOCAL_EVICTIONS,
+    TIME_SAVED, VERIFICATIONS,
 )  # fmt: skip
 """Everything that is exported."""
 
@@ -191,9 +214,10 @@ class SpanKind:
 OPERATION_SPAN = SpanKind(
     "cache.{operation} {category}", "INTERNAL", "One operation, whatever the size of its batch.",
     (
-        CATEGORY, OPERATION, OUTCOME, TIER, MISS_REASON, ERROR_TYPE, KEY_DIGEST, TTL, ENTRY_AGE, ENTRY_SIZE, BATCH_SIZE,
-        BATCH_HITS, BATCH_MISSES, BATCH_STALE, BATCH_ERRORS, BATCH_BYPASSED, f"{BATCH_MISS_REASON}.*",
-        f"{WRITES_ATTRIBUTE}.*", FENCE_REFUSED, DELETES_ATTRIBUTE, INVALIDATIONS_ATTRIBUTE, TRIGGER, BREAKER_STATE,
+        CATEGORY, OPERATION, OUTCOME, TIER, MISS_REASON, MISS_TRIGGER, ERROR_TYPE, KEY_DIGEST, TTL, ENTRY_AGE,
+        ENTRY_SIZE, BATCH_SIZE, BATCH_HITS, BATCH_MISSES, BATCH_STALE, BATCH_ERRORS, BATCH_BYPASSED,
+        f"{BATCH_MISS_REASON}.*", f"{BATCH_MISS_TRIGGER}.*", f"{WRITES_ATTRIBUTE}.*", FENCE_REFUSED,
+        DELETES_ATTRIBUTE, INVALIDATIONS_ATTRIBUTE, TRIGGER, BREAKER_STATE,
         COMPUTE_DURATION,
     ),
 )  # fmt: skip
@@ -202,7 +226,7 @@ COMPUTE_SPAN = SpanKind(
 )
 WAIT_SPAN = SpanKind(
     "cache.wait {category}", "INTERNAL", "A follower of a flight; linked to the leader's span.",
-    (CATEGORY, FLIGHT_SCOPE),
+    (CATEGORY, FLIGHT_SCOPE, KEY_DIGEST),
 )  # fmt: skip
 REFRESH_SPAN = SpanKind(
     "cache.refresh {category}", "INTERNAL", "Root of a background refresh; linked to its cause.", (CATEGORY,)
@@ -213,7 +237,10 @@ VERIFY_SPAN = SpanKind(
 )  # fmt: skip
 WORKFLOW_RUN_SPAN = SpanKind(
     "workflow.run", "INTERNAL", "A run of the workflow and what the cache did for it.",
-    (RUN_HITS, RUN_MISSES, RUN_ERRORS, RUN_TIME_SAVED, ERROR_TYPE),
+    (
+        RUN_HITS, RUN_MISSES, RUN_ERRORS, RUN_TIME_SAVED, RUN_ID, f"{RUN_MISS_REASON}.*", RUN_WAITS, RUN_TIME_IN_CACHE,
+        RUN_TIME_IN_COMPUTE, RUN_TIME_IN_WAIT, f"{RUN_CRITICAL}.*", ERROR_TYPE,
+    ),
 )  # fmt: skip
 WORKFLOW_NODE_SPAN = SpanKind("workflow.node {node}", "INTERNAL", "One node of the workflow.", (ERROR_TYPE,))
 TOOL_SPAN = SpanKind(

@@ -15,10 +15,12 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanContext, Status, StatusCode, Tracer
 from opentelemetry.util.types import AttributeValue
 
-from telemetry import schema
+from telemetry import schema, tally
 from telemetry.events import OperationEvent
 from telemetry.kit import Kit
 from telemetry.ledger import Ledger
+from telemetry.steps import Part
+from telemetry.tally import Level
 from telemetry.vocabulary import ErrorType, FlightScope
 
 
@@ -136,17 +138,19 @@ class RefreshScope(SpanScope):
 class ComputeScope(SpanScope):
     """The caller's computation inside an operation."""
 
-    __slots__ = ("_began", "_event", "_kit")
+    __slots__ = ("_began", "_event", "_kit", "_level")
 
     def __init__(self, kit: Kit, event: OperationEvent) -> None:
         super().__init__(kit.tracer, kit.ledger)
         self._kit = kit
         self._event = event
         self._began = 0.0
+        self._level: Level | None = None
 
     def __enter__(self) -> Self:
         category = self._kit.ledger.known(self._event.category)
         self.start(schema.compute_span(category), {schema.CATEGORY: category})
+        self._level = _level(self._kit, Part.COMPUTE, category, self._event)
         self._began = self._kit.monotonic()
         return self
 
@@ -155,6 +159,8 @@ class ComputeScope(SpanScope):
     ) -> None:
         kit, event = self._kit, self._event
         seconds = max(0.0, kit.monotonic() - self._began)
+        if self._level is not None:
+            self._level.leave()
         failure = failure_of(error)
         event.computed_in(seconds, failure)
         with self.guarded():
@@ -171,27 +177,66 @@ class ComputeScope(SpanScope):
 class WaitScope(SpanScope):
     """A follower's wait inside an operation."""
 
-    __slots__ = ("_began", "_event", "_kit", "_leader", "_scope")
+    __slots__ = ("_began", "_category", "_digest", "_event", "_kit", "_leader", "_level", "_scope")
 
-    def __init__(self, kit: Kit, event: OperationEvent, scope: FlightScope, leader: SpanContext | None) -> None:
+    def __init__(
+        self,
+        kit: Kit,
+        event: OperationEvent,
+        scope: FlightScope,
+        leader: SpanContext | None,
+        digest: str | None = None,
+    ) -> None:
         super().__init__(kit.tracer, kit.ledger)
         self._kit = kit
         self._event, self._scope, self._leader = event, scope, leader
+        self._category, self._digest = kit.ledger.known(event.category), digest or event.digest
         self._began = 0.0
+        self._level: Level | None = None
 
     def __enter__(self) -> Self:
-        category = self._kit.ledger.known(self._event.category)
-        attributes = {schema.CATEGORY: category, schema.FLIGHT_SCOPE: self._scope.value}
-        self.start(schema.wait_span(category), attributes, self._leader)
+        attributes = {schema.CATEGORY: self._category, schema.FLIGHT_SCOPE: self._scope.value}
+        if self._digest is not None:
+            attributes[schema.KEY_DIGEST] = self._digest
+        self.start(schema.wait_span(self._category), attributes, self._leader)
+        self._level = _level(self._kit, Part.WAIT, self._category, self._event)
         self._began = self._kit.monotonic()
         self._event.waited(self._scope)
         return self
 
+    def follows(self, leader: SpanContext | None) -> None:
+        """Link to the span that is waited for, once, now that it is known; None: it is not."""
+        if leader is None or self._leader is not None:
+            return
+        self._leader = leader
+        with self.guarded():
+            self.span.add_link(leader)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        self._event.wait_s += max(0.0, self._kit.monotonic() - self._began)
+        kit, seconds = self._kit, max(0.0, self._kit.monotonic() - self._began)
+        if self._level is not None:
+            self._level.leave()
+        span = 0
+        with self.guarded():
+            context = self.span.get_span_context()
+            span = context.span_id if context.trace_flags.sampled else 0
+        self._event.waited_for(self._scope, seconds, span)
+        with self.guarded():
+            if kit.instruments.recorded:
+                kit.instruments.waited(self._category, seconds, self._scope)
+            if self._digest is not None:
+                leader = self._leader
+                ids = (0, 0) if leader is None else (leader.trace_id, leader.span_id)
+                kit.waits.add(self._category, self._digest, self._scope, seconds, ids)
         self.finish(kind)
+
+
+def _level(kit: Kit, part: Part, category: str, event: OperationEvent) -> Level | None:
+    """A step of the run that this happens in, when there is one whose steps are kept."""
+    runs = tally.running()
+    return Level(part, category, runs, event) if runs and kit.runs is not None else None
 
 
 def failure_of(error: BaseException | None) -> ErrorType | None:

@@ -23,6 +23,7 @@ from telemetry.vocabulary import (
     EvictionCause,
     FlightScope,
     MissReason,
+    MissTrigger,
     Operation,
     Outcome,
     Tier,
@@ -104,6 +105,7 @@ _BY_CATEGORY: Mapping[str, Callable[[str], Iterator[Labels]]] = {
     schema.REQUESTS.name: _requests,
     schema.OPERATION_DURATION.name: _durations,
     schema.COMPUTE_DURATION_METRIC.name: _each((None, ErrorType.TIMEOUT, ErrorType.OTHER)),
+    schema.INVALIDATED.name: _each(MissTrigger),
     schema.WRITES.name: _each(WriteResult),
     schema.DELETES.name: _each(Trigger),
     schema.INVALIDATIONS.name: _each(Trigger),
@@ -111,6 +113,7 @@ _BY_CATEGORY: Mapping[str, Callable[[str], Iterator[Labels]]] = {
     schema.FLIGHT_WAITS.name: _each(FlightScope),
     schema.TIME_SAVED.name: _each(Bound),
     schema.VERIFICATIONS.name: _each(VerificationResult),
+    schema.FLIGHT_WAIT_DURATION.name: _each(FlightScope),
 }
 
 

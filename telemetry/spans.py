@@ -75,6 +75,8 @@ def _single_attributes(event: OperationEvent) -> dict[str, AttributeValue]:
     reason = next((reason for _, _, reason in event.lookups if reason is not None), None)
     if reason is not None:
         attributes[schema.MISS_REASON] = reason.value
+    if event.rest and event.triggers:
+        attributes[schema.MISS_TRIGGER] = next(iter(event.triggers)).value
     if event.ages_s:
         attributes[schema.ENTRY_AGE] = event.ages_s[0]
     if event.rest and event.sizes:
@@ -91,4 +93,7 @@ def _batch_attributes(event: OperationEvent) -> dict[str, AttributeValue]:
         if reason is not None:
             name = f"{schema.BATCH_MISS_REASON}.{reason.value}"
             counts[name] = counts.get(name, 0) + n
+    if event.rest:
+        for trigger, n in event.triggers.items():
+            counts[f"{schema.BATCH_MISS_TRIGGER}.{trigger.value}"] = n
     return dict(counts)

@@ -76,6 +76,18 @@ class MissReason(StrEnum):
     UNKNOWN = "unknown"
 
 
+class MissTrigger(StrEnum):
+    """What made the entry invalid that a lookup missed (``cache.miss.trigger``)."""
+
+    KEY = "key"
+    """Its key was deleted."""
+    TAG = "tag"
+    CATEGORY = "category"
+    PATTERN = "pattern"
+    RESTART = "restart"
+    """The server was restarted from a disk, or is another one: nobody knows what it missed meanwhile."""
+
+
 class ErrorType(StrEnum):
     """What kind of cache trouble it was (``error.type``)."""
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 
 import pytest
 from hypothesis import settings
+
+# what drives a browser is in an environment of its own: make test-page
+collect_ignore = [] if find_spec("playwright") else ["page"]
 
 settings.register_profile("glasscache", deadline=None, database=None, print_blob=True)
 settings.load_profile("glasscache")

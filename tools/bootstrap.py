@@ -1,7 +1,8 @@
 """Makes .venv with Python 3.11+ alone: no pip, no venv packages, no certificates are needed beforehand.
 
 uv is fetched once, as a wheel whose SHA-256 is written below, and unpacked into .venv/uv; then ``uv sync --locked``
-installs what uv.lock says into .venv/env; ``bootstrap.py bench`` does so for the benchmarks, into .venv/bench.
+installs what uv.lock says into .venv/env; ``bootstrap.py bench`` does so for the benchmarks, into .venv/bench, and
+``bootstrap.py page`` for the tests of the page, into .venv/page.
 Proxies and certificates are taken from the environment.
 """
 
@@ -70,8 +71,8 @@ NOT_OURS = (
 
 
 SYNC = ("sync", "--locked", "--all-extras")
-BENCH = (*SYNC, "--no-dev", "--group", "bench")
-"""The peers that are measured stay out of the environment that tests run in."""
+OTHERS = {"bench": (*SYNC, "--no-dev", "--group", "bench"), "page": (*SYNC, "--group", "page")}
+"""The peers that are measured, and what drives a browser, stay out of the environment that tests run in."""
 
 
 def libc() -> str:
@@ -144,9 +145,9 @@ def main() -> None:
         uv = own_uv()
     except OSError as error:
         sys.exit(f"bootstrap: uv could not be fetched from {BASE}: {error}; is a proxy needed (HTTPS_PROXY)?")
-    bench = sys.argv[1:] == ["bench"]
-    asked = sys.argv[1:] if sys.argv[1:] and not bench else [*(BENCH if bench else SYNC), "--python", sys.executable]
-    place = environment("bench" if bench else "env")
+    name = sys.argv[1] if len(sys.argv) == 2 and sys.argv[1] in OTHERS else "env"
+    asked = sys.argv[1:] if name == "env" and sys.argv[1:] else [*OTHERS.get(name, SYNC), "--python", sys.executable]
+    place = environment(name)
     sys.exit(subprocess.run([uv, *asked], cwd=ROOT, env=place, check=False).returncode)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from cache.api.problems import ProblemError
@@ -23,6 +23,9 @@ _HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9._\-]{1,253})(?::[0-9]{1,5})?\
 _NAME = re.compile(r"[a-z0-9_\-]{1,63}\Z")
 
 
+_PAGE: Mapping[str, Literal["open", "token", "closed"]] = {"true": "open", "token": "token", "false": "closed"}
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """What the API shows, and to whom.
@@ -32,6 +35,7 @@ class Access:
             ends so, ``*`` every name.
         docs: whether ``/docs`` and ``/openapi.json`` are served.
         metrics: whether ``/metrics`` is.
+        page: who sees the page at ``/``: ``open`` to all, those with the ``token``, or nobody (``closed``).
         per_minute: invalidations and explanations of this process within a minute, >= 1.
         clock: that minute's.
     """
@@ -39,6 +43,7 @@ class Access:
     hosts: tuple[str, ...] = ()
     docs: bool = True
     metrics: bool = True
+    page: Literal["open", "token", "closed"] = "open"
     per_minute: int = 600
     clock: Clock = field(default_factory=SystemClock)
 
@@ -54,6 +59,7 @@ class Access:
             hosts=settings.api_host_names,
             docs=private if settings.api_docs == "auto" else settings.api_docs == "true",
             metrics=private if settings.api_metrics == "auto" else settings.api_metrics == "true",
+            page=_PAGE.get(settings.api_page, "open" if private else "token"),
             per_minute=settings.api_rate,
         )
 

@@ -13,7 +13,11 @@ from cache.api import problems
 from cache.api.access import Access
 from cache.api.admin import Admin
 from cache.api.gate import Gate
+from cache.api.live import Live
+from cache.api.page import Page, page_routes
 from cache.api.routes import cache_routes, probe_routes
+from cache.api.runs import run_routes
+from cache.api.since import Since
 from cache.async_layer import AsyncCache
 from cache.fleet import Fleet
 from cache.metrics import CacheMetrics
@@ -28,7 +32,7 @@ def no_scrape() -> tuple[bytes, str]:
     return b"", "text/plain; version=1.0.0; charset=utf-8"
 
 
-def create_app(
+def create_app(  # noqa: PLR0913 - everything but the first two has a default
     cache: AsyncCache,
     metrics: CacheMetrics,
     *,
@@ -36,6 +40,7 @@ def create_app(
     scrape: Scrape = no_scrape,
     fleet: Fleet | None = None,
     access: Access | None = None,
+    page: Page | None = None,
 ) -> FastAPI:
     """The API over a cache and a fleet, which it closes at its end.
 
@@ -46,13 +51,18 @@ def create_app(
         scrape: gives the Prometheus exposition and its content type.
         fleet: gives the figures of all processes; None: this process reports to no fleet.
         access: who may come in and what is shown; None: as on a loopback address.
+        page: what is shown at ``/``; None: the fleet's figures, without an examination.
     """
     access = access or Access()
     fleet = fleet or Fleet(metrics.recorder.ledger, alone="it does not report to a fleet")
 
+    past = Since(metrics)
+    page = page or Page(Live(fleet.look, metrics.recorder.ledger.categories))
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with page.live.running(), past.remembering():
+            yield
         await cache.aclose()
         await asyncio.to_thread(fleet.close)
 
@@ -69,7 +79,9 @@ def create_app(
         openapi_url=None,
     )
     admin = Admin(access.per_minute, access.clock)
-    app.include_router(cache_routes(cache, metrics, fleet, token, admin))
+    app.include_router(cache_routes(cache, past, fleet, token, admin))
+    app.include_router(page_routes(page, access, token, admin))
+    app.include_router(run_routes(metrics.recorder, token, access, admin))
     probe_routes(app, scrape, access)
     problems.install(app)
     app.add_middleware(Gate, access=access)

@@ -20,7 +20,7 @@ HEADERS = (
     (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
     (b"referrer-policy", b"no-referrer"),
 )
-"""Of every answer: no script runs on a page of ours, nobody frames or keeps it."""
+"""Of every answer that does not say something else itself: no script runs, nobody frames or keeps it."""
 
 
 class Gate:
@@ -39,14 +39,19 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        bare = scope["method"] == "HEAD"
+        bare, ended = scope["method"] == "HEAD", list[bool]()
 
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
                 kept = [(name, _with_head(name, value)) for name, value in message.get("headers", ())]
-                message = {**message, "headers": [*kept, *HEADERS]}
+                said = {name.lower() for name, _ in kept}
+                message = {**message, "headers": [*kept, *(pair for pair in HEADERS if pair[0] not in said)]}
             elif bare:
-                message = {**message, "body": b""}
+                if ended:
+                    return
+                # a stream has no end of its own
+                ended.append(True)
+                message = {**message, "body": b"", "more_body": False}
             await send(message)
 
         try:

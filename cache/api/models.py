@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from cache.api.since import Compared
+
 
 class Percentiles(BaseModel):
     """Durations in seconds; null before the first one."""
@@ -40,6 +42,21 @@ class Savings(BaseModel):
     money: Money | None = Field(description="Null where CACHE_PRICES names no price.")
 
 
+class Buckets(BaseModel):
+    """A histogram of durations."""
+
+    counts: list[int] = Field(description="How many fell between two bounds; one more than there are bounds.")
+    sum: float = Field(description="Seconds altogether.")
+
+
+class BucketsOfCategory(BaseModel):
+    """One category's durations, for comparisons."""
+
+    hit: Buckets = Field(description="Of operations that hit.")
+    miss: Buckets = Field(description="Of operations that missed, computation included.")
+    compute: Buckets = Field(description="Of the computations.")
+
+
 class CategoryMetrics(BaseModel):
     """One category's figures."""
 
@@ -49,6 +66,7 @@ class CategoryMetrics(BaseModel):
     misses: int = Field(description="Lookups that found nothing; errors, bypasses and stale answers are none.")
     hit_rate: str = Field(description='hits / (hits + misses) as a text, such as "77.99%".')
     miss_reasons: dict[str, int] = Field(description="Misses by reason: cold, expired, invalidated, changed, ...")
+    miss_triggers: dict[str, int] = Field(description="Misses of invalid entries by trigger: key, tag, category, ...")
     stale: int = Field(description="Expired entries that were served on purpose.")
     bypass: int = Field(description="Lookups while caching was disabled, or of what cannot be cached.")
     errors: int = Field(description="Operations that met trouble with the store.")
@@ -59,6 +77,8 @@ class CategoryMetrics(BaseModel):
     hit_seconds: Percentiles = Field(description="Duration of operations that hit.")
     miss_seconds: Percentiles = Field(description="Duration of operations that missed, computation included.")
     compute_seconds: Percentiles = Field(description="Duration of the computations.")
+    waits: int = Field(description="Waits for another caller's computation.")
+    wait_seconds: Percentiles = Field(description="Duration of those waits.")
     seconds_avoided: float = Field(description="Seconds of computation that the hits saved.")
     seconds_spent: float = Field(description="Seconds that the cache itself cost.")
     bytes_stored: int = Field(description="Bytes of the entries that were written.")
@@ -66,6 +86,8 @@ class CategoryMetrics(BaseModel):
     verifications: dict[str, int] = Field(
         description="Hits that were computed again, by result: same, different, overtaken, failed."
     )
+    error_types: dict[str, int] = Field(description="Errors by kind: timeout, refused, breaker_open, ...")
+    buckets: BucketsOfCategory = Field(description="Durations, as `glasscache compare` reads them.")
 
 
 class Metrics(BaseModel):
@@ -105,6 +127,7 @@ class Metrics(BaseModel):
         description="When counting began or was reset, seconds since the epoch. In a fleet: when its first process "
         "began, or, where figures were lost, since when none are missing; a reset of one process does not touch it."
     )
+    bucket_bounds_s: list[float] = Field(description="Upper bounds of the buckets, seconds; the last has none.")
     processes: int | None = Field(
         None, description="Processes that were added up: living, silent and ended. Only when the fleet was asked for."
     )
@@ -119,6 +142,12 @@ class Metrics(BaseModel):
         "Only when the fleet was asked for.",
     )
     note: str | None = Field(None, description="What is to be known about these figures, in words.")
+    snapshot: str | None = Field(
+        None, description="Name of a snapshot of this moment, or up to a second before, for `since`; of one process."
+    )
+    compared: Compared | None = Field(
+        None, description="What changed since then, against as long before it where that is known; only with `since`."
+    )
 
 
 class Health(BaseModel):
@@ -147,25 +176,66 @@ class Invalidated(BaseModel):
     complete: bool = Field(description="False when the store was in trouble: it is carried out when it is back.")
 
 
+class Happened(BaseModel):
+    """What happened once."""
+
+    at: float = Field(description="When, seconds since the epoch.")
+    operation: str = Field(description="What the caller did.")
+    what: str = Field(
+        description="miss, stale, error, failed (the computation), stored, refused, dropped, over_budget, deleted, "
+        "invalidated."
+    )
+    why: str | None = Field(description="A miss's reason, an error's type, an invalidation's trigger.")
+    trace_id: str | None = Field(description="The trace that it happened in, where that is sampled.")
+
+
+class ScopeSeen(BaseModel):
+    """One of the things that can invalidate an entry."""
+
+    scope: str = Field(description="`category`, or the tag.")
+    valid: bool = Field(description="Whether the entry was made under its generation of now.")
+    made_under: str | None = Field(description="First 8 hex of the SHA-256 of the generation's token then.")
+    now: str | None = Field(description="The same now; null: it has none.")
+    invalidated: Happened | None = Field(description="Its last invalidation that this process remembers.")
+
+
 class Explained(BaseModel):
-    """Where a key is and why it would hit or miss."""
+    """Where a key is, why it would hit or miss, and what happened to it lately."""
 
     category: str = Field(description="The key's category.")
     digest: str = Field(description="First 16 hex of the key's SHA-256, as spans carry it.")
     outcome: str = Field(description="What a lookup would be now: hit, miss, error or bypass.")
+    would: str = Field(
+        description="What get_or_compute would do now in this process: hit, hit_and_refresh, stale, join_flight, "
+        "wait_for_fleet, raise_again, compute, compute_unstored."
+    )
+    because: str = Field(description="Why, in words.")
     miss_reason: str | None = Field(description="Why it would miss.")
+    miss_trigger: str | None = Field(description="What made it invalid.")
     tier: str | None = Field(description="Where the value is.")
+    tiers: dict[str, str] | None = Field(
+        description="What stands in each tier: off, absent, fresh, expired, invalid, tombstone, unreadable, unknown."
+    )
     age_s: float | None = Field(description="Seconds since the entry was made.")
     ttl_s: float | None = Field(description="Seconds until its logical expiry; negative once passed.")
     kept_s: float | None = Field(description="Seconds until Redis drops it.")
     size_bytes: int = Field(description="Bytes in Redis.")
+    codec: str | None = Field(description="How its value is written: json, vector, bytes, floats.")
+    signed: bool = Field(description="True when it is sealed by a signing key.")
     compressed: bool = Field(description="True when its payload is compressed.")
     cost_s: float = Field(description="Seconds that its computation took.")
     tags: list[str] = Field(description="Tags that can invalidate it.")
+    scopes: list[ScopeSeen] = Field(description="The category and the tags, each with what became of it.")
     files: int = Field(description="How many files it was made from.")
     policy_ttl_s: float = Field(description="The category's TTL, seconds.")
     error: str | None = Field(description="The trouble with the store.")
     breaker: str = Field(description="State of the store's breaker.")
+    writer: Happened | None = Field(
+        description="The write of this process that made the entry; null: another process's, or forgotten."
+    )
+    history: list[Happened] = Field(
+        description="What this process did to the key lately, the latest first; hits are not remembered."
+    )
 
 
 class Alive(BaseModel):

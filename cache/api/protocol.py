@@ -18,12 +18,18 @@ REQUEST_S = 10.0
 """How long a request may take to arrive, head and body, from its connection or its first byte on."""
 
 
+UNREAD_S = 10.0
+"""How long a part of an answer may wait for its reader, who is cut off then."""
+
+
 class ProblemProtocol(H11Protocol):
     """What is no HTTP, has too large a head or dawdles is refused here, in the application's language."""
 
     most_connections = MOST_CONNECTIONS
     request_s = REQUEST_S
+    unread_s = UNREAD_S
     _late: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, unless there are too many."""
@@ -46,7 +52,19 @@ class ProblemProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
         self._in_time()
+        self._read_on()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The other end does not read: from here on its time runs."""
+        super().pause_writing()
+        if self._unread is None:
+            self._unread = self.loop.call_later(self.unread_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        self._read_on()
+        super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
         """Answer ``bad_request`` or ``head_too_large``; the parser's own text stays in the log."""
@@ -68,6 +86,11 @@ class ProblemProtocol(H11Protocol):
         if self._late is not None:
             self._late.cancel()
             self._late = None
+
+    def _read_on(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _too_late(self) -> None:
         self._late = None

@@ -14,11 +14,11 @@ from cache.api.auth import token_guard
 from cache.api.models import Alive, Explained, Health, Invalidated, Metrics
 from cache.api.problems import ProblemError, responses
 from cache.api.sharing import Shared
+from cache.api.since import Since
 from cache.async_layer import AsyncCache
 from cache.audit import digest, of_tenant
 from cache.fleet import Fleet
 from cache.insight.prices import priced
-from cache.metrics import CacheMetrics
 from telemetry.vocabulary import Trigger
 
 LONGEST_KEY = 2048
@@ -35,7 +35,7 @@ def pattern_of(prefixes: list[str]) -> str:
     return rf"^(?:{'|'.join(prefixes)}):(?:\*|{_PART}\*?(?:{_PART}\*?){{0,4}})$"
 
 
-def cache_routes(cache: AsyncCache, metrics: CacheMetrics, fleet: Fleet, token: str, admin: Admin) -> APIRouter:
+def cache_routes(cache: AsyncCache, past: Since, fleet: Fleet, token: str, admin: Admin) -> APIRouter:
     """``/cache/*``."""
     router = APIRouter(prefix="/cache", tags=["cache"])
     guarded = [Depends(token_guard(token, admin.refused)), Depends(each_parameter_once)]
@@ -49,17 +49,28 @@ def cache_routes(cache: AsyncCache, metrics: CacheMetrics, fleet: Fleet, token: 
         """The store's health. 200 whatever it says."""
         return await cache.health()
 
-    @router.get("/metrics", response_model=Metrics, responses=responses(422))
+    @router.get("/metrics", response_model=Metrics, responses=responses(404, 422))
     async def json_metrics(
         scope: Annotated[
             Literal["process", "fleet"],
             Query(description="`process`: the one that answers; `fleet`: all that share the store and report to it."),
         ] = "process",
+        since: Annotated[
+            str | None,
+            Query(
+                max_length=40,
+                description="What this process did since then, and what changed: how long ago (`90s`, `5m`, `2h`), "
+                "a time (`2026-01-31T12:00:00Z`), or the `snapshot` of an earlier answer.",
+                examples=["5m"],
+            ),
+        ] = None,
     ) -> JSONResponse:
         """What the cache did in this process, or in all of them. 200 whatever the store says."""
-        if scope == "fleet":
-            return JSONResponse(priced(await of_all.ask(), cache.prices))
-        return JSONResponse(priced(metrics.summary(), cache.prices))
+        if scope == "process":
+            return JSONResponse(priced(past.summary(since), cache.prices))
+        if since is not None:
+            raise ProblemError(422, "since", "a process knows its own past only: compare two snapshots of the fleet")
+        return JSONResponse(priced(await of_all.ask(), cache.prices))
 
     @router.post("/invalidate", response_model=Invalidated, dependencies=guarded, responses=refusals)
     async def invalidate(

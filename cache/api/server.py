@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -19,7 +20,7 @@ GRACE_S = 2
 class WorkerServer(uvicorn.Server):
     """A server that says when it is ready, and minds a signal that came before it could take one."""
 
-    def __init__(self, app: FastAPI, worker: Worker) -> None:
+    def __init__(self, app: FastAPI, worker: Worker, ending: Callable[[], None]) -> None:
         # no access log: a query may hold a key, and every request is a span without one
         config = uvicorn.Config(
             app,
@@ -34,7 +35,7 @@ class WorkerServer(uvicorn.Server):
             timeout_graceful_shutdown=GRACE_S,
         )
         super().__init__(config)
-        self._worker = worker
+        self._worker, self._ending = worker, ending
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Note a signal; Ctrl-C a second time cuts nothing off: the end is near anyway, and is told to the fleet."""
@@ -47,7 +48,18 @@ class WorkerServer(uvicorn.Server):
         self._worker.ready()
         self.should_exit = self.should_exit or self._worker.stop.wait()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End what has no end of its own, then wait for the rest."""
+        self._ending()
+        await super().shutdown(sockets)
 
-def run_server(app: FastAPI, listener: socket.socket, worker: Worker) -> None:
-    """Serve until the worker is asked to end."""
-    WorkerServer(app, worker).run(sockets=[listener])
+
+def run_server(
+    app: FastAPI, listener: socket.socket, worker: Worker, ending: Callable[[], None] = lambda: None
+) -> None:
+    """Serve until the worker is asked to end.
+
+    Args:
+        ending: is called in the loop when it is.
+    """
+    WorkerServer(app, worker, ending).run(sockets=[listener])

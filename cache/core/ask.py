@@ -10,6 +10,7 @@ from cache.clock import Deadline
 from cache.core.engine import Engine, Operation
 from cache.core.fresh import absent
 from cache.core.lookup import MISS, Computed
+from cache.core.noting import note
 from cache.core.policies import Policy
 from cache.core.quick import Hit, glance
 from cache.core.reading import is_far, look, look_on, look_quickly
@@ -49,8 +50,10 @@ class Ask:
         """Count this call's lookup as the miss, or the error, that it was."""
         if self.found is None:
             self.event.looked(Outcome.ERROR, n=self.times)
+            note(self.engine, self.wanted, self.event, "error", self.event.error)
         else:
-            self.event.looked(Outcome.MISS, reason=self.found.reason, n=self.times)
+            self.event.missed(self.found.reason, self.found.trigger, n=self.times)
+            note(self.engine, self.wanted, self.event, "miss", self.found.reason)
 
 
 def look_for(ask: Ask, sent: Sent | None = None) -> Operation[Hit | Found | None]:
@@ -139,6 +142,7 @@ def serve_stale(ask: Ask) -> Any:
     if found.value is not MISS:
         age = max(0.0, ask.engine.clock.time() - item.created)
         ask.event.looked(Outcome.STALE, tier=found.tier, n=ask.times, age_s=age, cost_s=item.cost_s)
+        note(ask.engine, ask.wanted, ask.event, "stale")
     return found.value
 
 
@@ -194,6 +198,7 @@ def computed_again(ask: Ask, seconds: float) -> None:
 def remember(ask: Ask, error: Exception) -> None:
     """Keep a computation's failure in mind where the policy says so: negative caching, or a throttled origin."""
     policy, now = ask.policy, ask.engine.clock.monotonic()
+    note(ask.engine, ask.wanted, ask.event, "failed")
     if policy.negative_ttl_s and isinstance(error, policy.negative_on):
         ask.engine.failures.remember(ask.wanted.address.name, error, now + policy.negative_ttl_s)
     elif isinstance(error, policy.stale_on):

@@ -20,7 +20,7 @@ _SCOPES = 4
 
 @dataclass(slots=True)
 class Reply:
-    """What stands in Redis: under the keys, of the seen-filter by its blocks' numbers, of the scopes by their names.
+    """What stands in Redis: under the keys, in the blocks of ``seen`` by their numbers, of the scopes by their names.
 
     Args:
         blocks: those that were asked for: a question of many keys asks for none of a key whose entry was seen before.
@@ -88,13 +88,12 @@ def ask_for_more(
 def blocks_of(record: CategoryRecord | None, absent: Iterable[Wanted]) -> dict[int, str]:
     """The blocks that tell why keys are absent: none without a record, nor where the record says it.
 
-    That a block was never begun says it all, and so does an entry that was seen under the same record.
+    That a block was never begun says it all.
 
     Returns:
         Their names by their numbers.
     """
     if record is None:
         return {}
-    strangers = [want for want in absent if want.met != record.birth]
-    named = {block_of(want.address.digest): want.question[_SCOPES - 1] for want in strangers}
+    named = {block_of(want.address.digest): want.question[_SCOPES - 1] for want in absent}
     return {number: name for number, name in named.items() if begun(record, number)}

@@ -157,7 +157,8 @@ def _fly(batch: _Batch, tickets: dict[str, int]) -> Operation[None]:
 
 def _follow(batch: _Batch, name: str, flight: Flight) -> Operation[None]:
     if flight.state is FlightState.FLYING:
-        with batch.engine.recorder.wait(batch.event, FlightScope.PROCESS, flight.leader):
+        digest = batch.wanted[name].short
+        with batch.engine.recorder.wait(batch.event, FlightScope.PROCESS, flight.leader, digest):
             yield Wait(flight, batch.policy.wait_s)
     if flight.state is FlightState.LANDED and isinstance(flight.result, Encoded):
         batch.ask(name).missed()

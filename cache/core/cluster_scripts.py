@@ -9,6 +9,7 @@ between changing the fence and its first look. Lengths and offsets repeat ``scri
 
 from __future__ import annotations
 
+from cache.core.scripts import NOTE
 from cache.core.steps import Lua
 
 LEASE_S = 0.25
@@ -73,23 +74,16 @@ return 1
 
 MARK = Lua(
     "cluster_mark",
-    """
--- KEYS a seen block; ARGV birth, 1 when the record says that it was begun, lifetime in ms, 1 when it is due for
--- another one, four bits; returns 1 when it was begun by this
-local begun = 0
-if redis.call('GETRANGE', KEYS[1], 1, 8) ~= ARGV[1] then
-  local block = (ARGV[2] == '1' and 'P' or 'C') .. ARGV[1] .. string.rep('\\0', 64)
-  redis.call('SET', KEYS[1], block, 'PX', ARGV[3])
-  if ARGV[2] ~= '1' then begun = 1 end
-elseif ARGV[4] == '1' and redis.call('PTTL', KEYS[1]) < ARGV[3] * 0.75 then
-  redis.call('PEXPIRE', KEYS[1], ARGV[3])
-end
-redis.call('BITFIELD', KEYS[1], 'SET', 'u1', 72 + ARGV[5], 1, 'SET', 'u1', 72 + ARGV[6], 1,
-  'SET', 'u1', 72 + ARGV[7], 1, 'SET', 'u1', 72 + ARGV[8], 1)
-return begun
+    NOTE
+    + """
+-- KEYS a block; ARGV birth, 1 when the record says that it was begun, lifetime in ms, 1 when it is due for
+-- another one, slot, the time in ticks; returns 1 when it was begun by this
+local block, begun = redis.call('MGET', KEYS[1])[1], ARGV[2] == '1'
+local made = note(KEYS[1], block, ARGV[1], begun, ARGV[3], ARGV[4] == '1', ARGV[5], tonumber(ARGV[6]))
+return made and not begun and 1 or 0
 """,
 )
-"""Mark a key as seen; 1 when its block was begun by that."""
+"""Fill the slot of a key; 1 when its block was begun by that."""
 
 BEGUN = Lua(
     "cluster_begun",
@@ -106,4 +100,4 @@ end
 return 1
 """,
 )
-"""Note in a category's record that blocks of its seen-filter were begun."""
+"""Note in a category's record that blocks of its table were begun."""

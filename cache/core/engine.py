@@ -20,6 +20,7 @@ from cache.core.fingerprint import Fingerprint
 from cache.core.flights import Flights
 from cache.core.generations import GenerationView, TokenSource, category_scope, tag_scope
 from cache.core.hiding import Hidden
+from cache.core.history import History
 from cache.core.known import scope_name
 from cache.core.local import LocalTier
 from cache.core.memory import FailureMemory
@@ -82,6 +83,7 @@ class Engine:
     flights: Flights = field(default_factory=Flights)
     questions: Questions = field(default_factory=Questions)
     failures: FailureMemory = field(default_factory=FailureMemory)
+    history: History = field(default_factory=History)
     local: LocalTier | None = None
     checks: Checks | None = None
     debts: Debts = None  # type: ignore[assignment]

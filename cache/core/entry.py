@@ -6,7 +6,7 @@
     4   own token   16  at a fixed place, in every version: the write script compares it
     20  codec        1
     21  flags        1  1 compressed, 2 signed
-    22  digest      32  SHA-256 of namespace, category and key; the write script takes the seen-filter's bits from it
+    22  digest      32  SHA-256 of namespace, category and key; the write script takes the block of ``seen`` from it
     54  created      8  seconds since the epoch
     62  expires      8  logical expiry
     70  cost         4  seconds the computation took

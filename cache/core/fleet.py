@@ -1,5 +1,6 @@
 """One computation per fleet: a short lock in Redis; who does not get it polls for the value, for a bounded time.
 
+The lock carries the ids of its holder's span behind a random token, so that who waits knows for whom.
 The lock only saves work. What is right or wrong is decided by the fences alone, so a lock
 that expires early, or is lost, costs a second computation and nothing else.
 """
@@ -20,7 +21,11 @@ from cache.core.reading import look, look_on
 from cache.core.scripts import RELEASE
 from cache.core.steps import Call, Pause, RunScript
 from cache.errors import StoreError
+from telemetry import carried
 from telemetry.vocabulary import ErrorType, FlightScope
+
+TOKEN_BYTES = 16
+"""Random bytes that tell one holder of a lock from another."""
 
 FIRST_POLL_S, LAST_POLL_S = 0.005, 0.02
 """Pauses between polls double from the first to the last."""
@@ -30,7 +35,8 @@ Produce = Callable[[Ask, Flight], Operation[Any]]
 
 def lead(ask: Ask, flight: Flight, produce: Produce) -> Operation[Any]:
     """Lead the process's flight as one of the fleet: compute with the lock, or bring home what another computed."""
-    token = ask.engine.tokens(16)
+    recorder = ask.engine.recorder
+    token = ask.engine.tokens(TOKEN_BYTES) + carried.packed(recorder.current_span_context())
     try:
         held = yield from _turn(ask, token)
     except StoreError as trouble:
@@ -60,10 +66,11 @@ def _turn(ask: Ask, token: bytes) -> Operation[bool]:
         StoreError: the store stopped answering.
     """
     engine, began, pause = ask.engine, ask.engine.clock.monotonic(), FIRST_POLL_S
-    if (yield from _take(ask, token)):
+    holder = yield from _take(ask, token)
+    if holder is None:
         yield from _look_again(ask)
         return True
-    with engine.recorder.wait(ask.event, FlightScope.FLEET, None):
+    with engine.recorder.wait(ask.event, FlightScope.FLEET, _leader(holder, token)) as waiting:
         while engine.clock.monotonic() - began < ask.policy.wait_s:
             yield Pause(pause)
             pause = min(2 * pause, LAST_POLL_S)
@@ -73,25 +80,33 @@ def _turn(ask: Ask, token: bytes) -> Operation[bool]:
                 if trouble.kind is not ErrorType.TIMEOUT:
                     raise
                 continue
+            waiting.follows(_leader(holder, token))
             if ask.found is not None and ask.found.reason is None:
                 return holder == token
-            if holder == token or (holder is None and (yield from _take(ask, token))):
+            if holder == token or (holder is None and (yield from _take(ask, token)) is None):
                 yield from _look_again(ask)
                 return True
     return False
 
 
-def _take(ask: Ask, token: bytes) -> Operation[bool]:
+def _leader(holder: bytes | None, token: bytes) -> Any:
+    """The span of another's that holds the lock; None where that is not known."""
+    return None if holder is None or holder == token else carried.unpacked(holder[TOKEN_BYTES:])
+
+
+def _take(ask: Ask, token: bytes) -> Operation[bytes | None]:
+    """Take the lock; None when it is ours now, else the token of who has it, empty when that is not known."""
     name = keys.lock_name(ask.wanted.address.digest, ask.engine.namespace)
     lifetime = max(1, int(ask.policy.lock_ttl_s * 1000))
     try:
-        reply = yield Call(("SET", name, token, "NX", "PX", lifetime), ask.engine.writing())
+        # NX and GET together: Redis 7.0 and later
+        reply = yield Call(("SET", name, token, "NX", "GET", "PX", lifetime), ask.engine.writing())
     except StoreError as trouble:
         # a crowd on one loop may be what held it up: who holds the lock is seen at the next look
         if trouble.kind is not ErrorType.TIMEOUT:
             raise
-        return False
-    return reply is not None
+        return b""
+    return reply if reply is None or isinstance(reply, bytes) else b""
 
 
 def _look_again(ask: Ask) -> Operation[bool]:

@@ -23,6 +23,7 @@ from telemetry.vocabulary import (
     ErrorType,
     FlightScope,
     MissReason,
+    MissTrigger,
     Operation,
     Outcome,
     Tier,
@@ -31,9 +32,6 @@ from telemetry.vocabulary import (
     WriteResult,
 )
 from telemetry.worth import Worth
-
-FORMAT = "2-" + hashlib.sha256(repr((DURATION_BUCKETS, SIZE_BUCKETS, AGE_BUCKETS)).encode()).hexdigest()[:8]
-"""Names what is written here; anything else is left out of the sums, and the sums are not complete."""
 
 MAX_BYTES = 4 << 20
 """Largest record, before compression; a process with every category and every series full stays below a tenth."""
@@ -54,6 +52,7 @@ _PLAIN, _ZSTD = b"j", b"z"
 
 _COUNTERS: dict[str, tuple[type[str], ...]] = {
     "requests": (str, Operation, Outcome, Tier, MissReason),
+    "invalidated": (str, MissTrigger),
     "writes": (str, WriteResult),
     "deletes": (str, Trigger),
     "invalidations": (str, Trigger),
@@ -68,9 +67,13 @@ _SECONDS: dict[str, tuple[type[str], ...]] = {"avoided_s": (str,), "overhead_s":
 _HISTOGRAMS: dict[str, tuple[tuple[type[str], ...], tuple[float, ...]]] = {
     "durations": ((str, Outcome), DURATION_BUCKETS),
     "computations": ((str,), DURATION_BUCKETS),
+    "wait_times": ((str, FlightScope), DURATION_BUCKETS),
     "sizes": ((str,), SIZE_BUCKETS),
     "ages": ((str,), AGE_BUCKETS),
 }
+FORMAT = "2-" + hashlib.sha256(repr((DURATION_BUCKETS, SIZE_BUCKETS, AGE_BUCKETS)).encode()).hexdigest()[:8]
+"""Names what is written here; anything else is left out of the sums, and the sums are not complete."""
+
 LEFT_OUT = frozenset({"breakers", "generation", "ttls_s"})
 """Fields of ``Figures`` that say how one process is now or how it was set, and are not added up."""
 

@@ -27,4 +27,8 @@ def absent(engine: Engine, want: Wanted, reply: Any) -> Found | None:
     record, block, *tags = reply[1:]
     fence = Fence(tuple(zip(want.scopes, (record[:FENCE_OF_CATEGORY], *tags), strict=False)))
     taken_apart = CategoryRecord(fence.scopes[0][1] or b"", record[32:40], record[40:48], record[48:])
-    return Found(want, fence, seen.reason_for_absent(want.address.digest, taken_apart, block))
+    tokens = dict(zip(want.asked, (record[:FENCE_OF_CATEGORY], *tags), strict=True))
+    digest, now = want.address.digest, engine.clock.time()
+    block = want.known.copies.of(seen.block_of(digest), block, taken_apart.birth, now)
+    reason, trigger = seen.why_absent(digest, (want.asked, want.scopes), taken_apart, tokens, block, now)
+    return Found(want, fence, reason, trigger=trigger)

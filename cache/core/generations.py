@@ -8,8 +8,8 @@ vanished. A category's record holds more than its token:
     bytes  0-15  read token: entries made under another one are invalid
     bytes 16-31  write fence: writes made under another one are refused, entries stay valid
     bytes 32-39  identity of the server that made it; on another server it counts as absent
-    bytes 40-47  birth: ties the blocks of the seen-filter to this record
-    bytes 48-79  which blocks of the seen-filter were ever begun (see ``seen``)
+    bytes 40-47  birth: ties the blocks of the table of what was seen to this record
+    bytes 48-79  which of those blocks were ever begun (see ``seen``)
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from cache.core.marks import marked
+
 TOKEN = 16
-"""Length of a token in bytes: 128 random bits never meet twice."""
+"""Length of a token in bytes: 120 random bits, which never meet twice, and a mark (see ``marks``)."""
 
 NO_TOKEN = bytes(TOKEN)
 """Own token of a key that holds no record of ours."""
@@ -90,8 +92,8 @@ class CategoryRecord(NamedTuple):
 
     @staticmethod
     def fresh(identity: bytes, tokens: TokenSource) -> bytes:
-        """Bytes of a new record: new tokens, new birth, an empty filter."""
-        return tokens(FENCE_OF_CATEGORY) + (identity or _NOBODY) + tokens(8) + bytes(32)
+        """Bytes of a new record: new tokens, new birth, an empty table."""
+        return marked(tokens(FENCE_OF_CATEGORY)) + (identity or _NOBODY) + tokens(8) + bytes(32)
 
 
 def made_by(record: bytes, identity: bytes) -> bool:

@@ -9,8 +9,10 @@ from cache.clock import Deadline
 from cache.core.engine import Engine, Operation
 from cache.core.entry import tombstone
 from cache.core.generations import FENCE_OF_CATEGORY, TOKEN
+from cache.core.marks import marked, trigger_of
 from cache.core.scripts import CHANGE, DELETE
 from cache.core.steps import RunScript
+from telemetry.vocabulary import MissTrigger
 
 
 def heal(engine: Engine, deadline: Deadline) -> Operation[None]:
@@ -25,18 +27,29 @@ def heal(engine: Engine, deadline: Deadline) -> Operation[None]:
     if names:
         lifetime = max(engine.lifetime_ms(policy) for policy in engine.policies.values())
         try:
-            yield RunScript(DELETE, names, [lifetime, *(tombstone(engine.tokens(TOKEN)) for _ in names)], deadline)
+            yield RunScript(DELETE, names, [lifetime, *(buried(engine) for _ in names)], deadline)
         finally:
             engine.changed(names=names)
     engine.pending.done(scopes, names)
 
 
-def change(engine: Engine, scopes: Sequence[str], deadline: Deadline) -> Operation[Any]:
-    """Give scopes new tokens; one round trip, whatever they cover."""
+def buried(engine: Engine) -> bytes:
+    """A tombstone: what stands under a key that was deleted."""
+    return tombstone(marked(engine.tokens(TOKEN), MissTrigger.KEY))
+
+
+def change(
+    engine: Engine, scopes: Sequence[str], deadline: Deadline, trigger: MissTrigger | None = None
+) -> Operation[Any]:
+    """Give scopes new tokens; one round trip, whatever they cover.
+
+    Args:
+        trigger: what their misses are put down to; None: to the scope itself.
+    """
     args: list[bytes | int] = []
     for scope in scopes:
         length = FENCE_OF_CATEGORY if scope.startswith("category:") else TOKEN
-        args += (0, engine.tokens(length))
+        args += (0, marked(engine.tokens(length), trigger or trigger_of(scope)))
     engine.view.saw((scope, None) for scope in scopes)
     try:
         yield RunScript(CHANGE, [engine.scope_name(scope) for scope in scopes], args, deadline, idempotent=True)

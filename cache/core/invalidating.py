@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
-from cache.core import keys, patterns
+from cache.core import keys, patterns, seen
 from cache.core.admitting import mark
 from cache.core.engine import Engine, Operation
-from cache.core.entry import tombstone
 from cache.core.generations import FENCE_OF_CATEGORY, TOKEN, category_scope
-from cache.core.healing import change
+from cache.core.healing import buried, change
+from cache.core.noting import note, note_scopes
 from cache.core.patterns import PatternPlan
 from cache.core.policies import Policy
-from cache.core.scripts import CHANGE, DELETE, SWEEP
+from cache.core.scripts import CHANGE, DELETE, SWEEP, SWEPT
 from cache.core.steps import Arg, Call, Pause, RunScript
 from cache.errors import PatternError, StoreError
 from telemetry.events import OperationEvent
-from telemetry.vocabulary import ALL, ErrorType, Trigger
+from telemetry.vocabulary import ALL, ErrorType, MissTrigger, Trigger
 from telemetry.vocabulary import Operation as Op
 
 SCAN_COUNT = 1000
 """Keys that one SCAN looks at: well under a millisecond of the server's time."""
+
+DIGEST = 32
+"""Bytes of a digest."""
 
 
 def delete(engine: Engine, category: str, key: Any) -> Operation[bool]:
@@ -43,6 +47,7 @@ def delete(engine: Engine, category: str, key: Any) -> Operation[bool]:
         finally:
             engine.changed(names=[wanted.address.name])
         event.deletes += int(gone)
+        note(engine, wanted, event, "deleted", Trigger.API)
         return bool(gone)
 
 
@@ -54,9 +59,9 @@ def _remove(engine: Engine, policy: Policy, name: str) -> Operation[Any]:
     """
     if engine.budget is not None and engine.budget.spent and not engine.settle_s:
         yield from _refuse(engine, category_scope(policy.name))
-        return (yield RunScript(SWEEP, [name], (), engine.writing()))
+        return (yield from _unlink(engine, [name.encode()], policy.name, MissTrigger.KEY))
     mark(engine, policy, 1)
-    args: list[Arg] = [engine.lifetime_ms(policy), tombstone(engine.tokens(TOKEN))]
+    args: list[Arg] = [engine.lifetime_ms(policy), buried(engine)]
     return (yield RunScript(DELETE, [name], args, engine.writing()))
 
 
@@ -110,6 +115,7 @@ def _by_scope(engine: Engine, scopes: Sequence[str], label: str, trigger: Trigge
             engine.failed(event, trouble)
             return 0
         event.invalidations += len(scopes)
+        note_scopes(engine, scopes, event, trigger)
         return len(scopes)
 
 
@@ -125,7 +131,8 @@ def _by_pattern(engine: Engine, plan: PatternPlan, trigger: Trigger, *, dry_run:
             if not dry_run:
                 yield from refuse_writes(engine, plan)
                 event.invalidations += 1
-            return (yield from sweep(engine, plan.glob, event, dry_run=dry_run))
+                note_scopes(engine, [plan.scope] if plan.scope is not None else [], event, trigger)
+            return (yield from sweep(engine, plan.glob, event, plan.category, dry_run=dry_run))
         except StoreError as trouble:
             if not dry_run:
                 engine.pending.add(scopes=[plan.scope or category_scope(plan.category)])
@@ -136,7 +143,7 @@ def _by_pattern(engine: Engine, plan: PatternPlan, trigger: Trigger, *, dry_run:
 def refuse_writes(engine: Engine, plan: PatternPlan) -> Operation[None]:
     """Before a sweep: invalidate the scope that the pattern equals, else refuse the category's writes in flight."""
     if plan.scope is not None:
-        yield from change(engine, [plan.scope], engine.writing())
+        yield from change(engine, [plan.scope], engine.writing(), MissTrigger.PATTERN)
         return
     yield from _refuse(engine, category_scope(plan.category))
     if engine.settle_s:
@@ -153,25 +160,47 @@ def _refuse(engine: Engine, scope: str) -> Operation[None]:
         engine.changed(scopes=[scope])
 
 
-def sweep(engine: Engine, glob: str, event: OperationEvent, *, dry_run: bool = False) -> Operation[int]:
-    """Unlink the keys that match, batch by batch, within the sweep's time; returns how many there were."""
+def sweep(
+    engine: Engine, glob: str, event: OperationEvent, category: str | None = None, *, dry_run: bool = False
+) -> Operation[int]:
+    """Unlink the keys that match, batch by batch, within the sweep's time; returns how many there were.
+
+    Args:
+        category: whose keys match; None when they are none of ours.
+    """
     began, cursor, count = engine.clock.monotonic(), b"0", 0
     while True:
         reply = yield Call(("SCAN", cursor, "MATCH", glob, "COUNT", SCAN_COUNT), engine.writing(), idempotent=True)
         cursor, names = _page(reply)
         for batch in _batches(names):
-            count += len(batch) if dry_run else (yield from _unlink(engine, batch))
+            count += len(batch) if dry_run else (yield from _unlink(engine, batch, category))
         if cursor == b"0":
             return count
         if engine.clock.monotonic() - began > engine.sweep_s:
             raise StoreError(ErrorType.TIMEOUT, "the pattern's sweep took too long")
 
 
-def _unlink(engine: Engine, names: Sequence[bytes]) -> Operation[int]:
+def _unlink(
+    engine: Engine, names: Sequence[bytes], category: str | None, trigger: MissTrigger = MissTrigger.PATTERN
+) -> Operation[int]:
     try:
-        return int((yield RunScript(SWEEP, names, (), engine.writing())))
+        gone, digests = yield RunScript(SWEEP, names, (), engine.writing())
     finally:
         engine.changed(names=[name.decode("utf-8", "surrogateescape") for name in names])
+    if category is not None and digests:
+        yield from _tell(engine, category, digests, trigger)
+    return int(gone)
+
+
+def _tell(engine: Engine, category: str, digests: bytes, trigger: MissTrigger) -> Operation[None]:
+    """Say of entries why they were removed; where that fails they will look evicted."""
+    marks: dict[str, bytes] = {}
+    for at in range(0, len(digests), DIGEST):
+        digest = digests[at : at + DIGEST]
+        name = keys.seen_name(engine.namespace, category, seen.block_of(digest))
+        marks[name] = marks.get(name, b"") + seen.fingerprint_of(digest)
+    with suppress(StoreError):
+        yield RunScript(SWEPT, [*marks], [seen.swept(trigger), *marks.values()], engine.writing())
 
 
 def _page(reply: Any) -> tuple[bytes, list[bytes]]:

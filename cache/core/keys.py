@@ -124,7 +124,7 @@ def scope_name(namespace: str, scope: str) -> str:
 
 
 def seen_name(namespace: str, category: str, block: int) -> str:
-    """The Redis key of a block of a category's seen-filter; ``block`` is 0..255."""
+    """The Redis key of a block of a category's table of what was seen; ``block`` is 0..127."""
     return f"{within(namespace)}seen:{category}:{block:02x}"
 
 

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from cache.core import entry, keys
+from cache.core.copies import Copies
 
 Judged = tuple[bytes, list[Any], bytes | None, bytes]
 """A category's record and the tokens of tags as Redis has them, the server that they were judged for, and the names and
@@ -18,6 +19,7 @@ class Known:
     Args:
         scopes: that they ask for, the category's first.
         names: the Redis keys of the tags' generations.
+        copies: of the blocks of their category.
 
     Attributes:
         labels: the tags' names as an entry holds them, after an empty one for the category.
@@ -26,10 +28,10 @@ class Known:
             seconds since the epoch.
     """
 
-    __slots__ = ("judged", "labels", "lives", "names", "scopes")
+    __slots__ = ("copies", "judged", "labels", "lives", "names", "scopes")
 
-    def __init__(self, scopes: tuple[str, ...], names: tuple[str, ...] = ()) -> None:
-        self.scopes, self.names = scopes, names
+    def __init__(self, copies: Copies, scopes: tuple[str, ...], names: tuple[str, ...] = ()) -> None:
+        self.copies, self.scopes, self.names = copies, scopes, names
         self.labels = (b"", *map(label, scopes[1:]))
         # no server is named None: nothing is taken for known before it was judged
         self.judged: Judged = (b"", [], None, b"")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from cache.core.fingerprint import Fingerprint
 from cache.core.ttl import seconds
 from cache.errors import CacheValueError
-from telemetry.vocabulary import ErrorType, MissReason, Outcome, Tier
+from telemetry.vocabulary import ErrorType, MissReason, MissTrigger, Outcome, Tier
 
 if TYPE_CHECKING:
     from cache.core.generations import Fence
@@ -45,6 +45,7 @@ class Lookup:
         error: what was wrong with the store; None unless ``outcome`` is error.
         fence: what a later ``set`` hands back so that an invalidation in between refuses it.
         cost_s: seconds that its computation took, 0.0 when unknown.
+        miss_trigger: what made the entry invalid; None unless ``miss_reason`` is invalidated.
     """
 
     value: Any
@@ -56,6 +57,7 @@ class Lookup:
     error: ErrorType | None = None
     fence: Fence | None = field(default=None, repr=False)
     cost_s: float = 0.0
+    miss_trigger: MissTrigger | None = None
 
     @property
     def hit(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from cache.core.engine import Engine, Operation
 from cache.core.lookup import MISS, Lookup
+from cache.core.noting import note
 from cache.core.quick import count, glance
 from cache.core.reading import is_far, look, look_on, look_over, look_quickly
 from cache.core.sent import Sent
@@ -37,6 +38,7 @@ def lookup(
         except StoreError as trouble:
             engine.failed(event, trouble)
             event.looked(Outcome.ERROR)
+            note(engine, wanted, event, "error", trouble.kind)
             return Lookup(MISS, Outcome.ERROR, error=trouble.kind)
         return _told(engine, event, found)
 
@@ -73,6 +75,7 @@ def get(
         except StoreError as trouble:
             engine.failed(event, trouble)
             event.looked(Outcome.ERROR)
+            note(engine, wanted, event, "error", trouble.kind)
             return MISS
         return _told(engine, event, found).value
 
@@ -111,5 +114,9 @@ def _told(engine: Engine, event: OperationEvent, found: Found) -> Lookup:
         event.looked(Outcome.HIT, tier=found.tier, age_s=age, cost_s=cost)
         event.ttl_s = left
         return Lookup(found.value, Outcome.HIT, found.tier, age=age, ttl=left, fence=found.fence, cost_s=cost)
-    event.looked(Outcome.MISS, reason=found.reason)
-    return Lookup(MISS, Outcome.MISS, miss_reason=found.reason, age=age, ttl=left, fence=found.fence, cost_s=cost)
+    event.missed(found.reason, found.trigger)
+    note(engine, found.wanted, event, "miss", found.reason)
+    why, by = found.reason, found.trigger
+    return Lookup(
+        MISS, Outcome.MISS, miss_reason=why, age=age, ttl=left, fence=found.fence, cost_s=cost, miss_trigger=by
+    )

@@ -8,6 +8,7 @@ from typing import Any
 from cache.clock import Deadline
 from cache.core.engine import Engine, Operation
 from cache.core.generations import TOKEN, CategoryRecord, category_scope, token_in
+from cache.core.marks import marked
 from cache.core.policies import Policy
 from cache.core.scripts import MAKE_GENERATIONS
 from cache.core.steps import Call, RunScript
@@ -44,7 +45,8 @@ def make_generations(
     """
     category, identity = category_scope(policy.name), engine.identity()
     proposals = [
-        CategoryRecord.fresh(identity, engine.tokens) if scope == category else engine.tokens(TOKEN) for scope in scopes
+        CategoryRecord.fresh(identity, engine.tokens) if scope == category else marked(engine.tokens(TOKEN))
+        for scope in scopes
     ]
     reply = yield RunScript(
         MAKE_GENERATIONS,

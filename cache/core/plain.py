@@ -174,9 +174,12 @@ def invalidate_pattern(engine: Engine, warn: Warn, pattern: Any) -> Operation[in
             return 0
         try:
             # a pattern of no category of ours concerns nothing but the keys themselves
+            category = None
             with suppress(PatternError):
-                yield from refuse_writes(engine, plan_pattern(pattern, engine.policies.prefixes, hidden=engine.hidden))
-            count = yield from sweep(engine, pattern, event)
+                plan = plan_pattern(pattern, engine.policies.prefixes, hidden=engine.hidden)
+                yield from refuse_writes(engine, plan)
+                category = plan.category
+            count = yield from sweep(engine, pattern, event, category)
         except StoreError as trouble:
             engine.failed(event, trouble)
             return 0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cache.core import entry, nearby, ttl
+from cache.core import entry, nearby, seen, ttl
 from cache.core.codecs import Encoded
 from cache.core.engine import Engine
 from cache.core.entry import Entry
@@ -14,6 +14,7 @@ from cache.core.fingerprint import Fingerprint
 from cache.core.generations import NO_TOKEN, PROPOSED, TOKEN, CategoryRecord, Fence, token_in
 from cache.core.lookup import MISS
 from cache.core.making import Tokens
+from cache.core.marks import marked
 from cache.core.policies import Policy
 from cache.core.shelves import Shelf, Wanted
 from cache.core.steps import Arg
@@ -57,10 +58,11 @@ class Row:
     Attributes:
         scopes, names, tokens: its conditions: scopes, their Redis keys, and the tokens as the script is told them.
         data: the entry's bytes.
+        slot: what is left of it in the table of ``seen``, and what a block that was lost held beside it.
         kept_s: seconds that Redis keeps it.
     """
 
-    __slots__ = ("data", "item", "kept_s", "names", "own", "scopes", "tokens", "wanted")
+    __slots__ = ("data", "item", "kept_s", "names", "own", "scopes", "slot", "tokens", "wanted")
 
     def __init__(self, plan: Plan, draft: Draft) -> None:
         self.wanted = draft.wanted
@@ -77,14 +79,14 @@ class Row:
             self.tokens = tuple([plan.token(scope) for scope in scopes])
             return
         self.own = fence.own
-        seen = dict(fence.scopes)
-        # the category comes first: the script takes the seen-filter's record from there
-        self.tokens = tuple([seen.get(scope) or plan.token(scope) for scope in scopes])
-        if len(seen) > len(scopes):
-            further = [scope for scope in seen if scope not in scopes]
+        saw = dict(fence.scopes)
+        # the category comes first: the script takes its record from there
+        self.tokens = tuple([saw.get(scope) or plan.token(scope) for scope in scopes])
+        if len(saw) > len(scopes):
+            further = [scope for scope in saw if scope not in scopes]
             self.scopes = (*scopes, *further)
             self.names = (*self.names, *map(plan.engine.scope_name, further))
-            self.tokens = (*self.tokens, *(seen[scope] or NO_TOKEN for scope in further))
+            self.tokens = (*self.tokens, *(saw[scope] or NO_TOKEN for scope in further))
 
     def _write(self, plan: Plan, draft: Draft) -> None:
         """The entry's bytes."""
@@ -100,10 +102,12 @@ class Row:
             draft.cost_s, (), draft.files, self.own or engine.tokens(TOKEN),
         )  # fmt: skip
         self.data = entry.pack(self.item, scopes, count, engine.sealer)
+        digest = want.address.digest
+        self.slot = seen.slot(digest, want.scopes, tokens, plan.now + lives) + want.known.copies.rest(digest)
 
     def args(self, numbers: bytes) -> tuple[Arg, ...]:
         """What the script is told of it; ``numbers`` are those of its conditions, empty for all there are."""
-        return self.data, b"%d" % max(1, int(self.kept_s * 1000)), self.own, numbers
+        return self.data, b"%d" % max(1, int(self.kept_s * 1000)), self.own, numbers, self.slot
 
     def local(self) -> nearby.Row:
         """The same for the local tier."""
@@ -127,7 +131,7 @@ class Plan:
         self.rows = [Row(self, draft) for draft in drafts]
         longest = max([draft.ttl_s + policy.stale_window(draft.ttl_s) for draft in drafts])
         self._lifetime_ms = engine.lifetime_ms(policy, longest)
-        self._due = self._what_is_due()
+        self._due, self._clock = self._what_is_due(), b"%d" % seen.tick(now)
         due = b"%d" % self._due
         if len(self.rows) == 1:
             self._alone(due)
@@ -140,7 +144,9 @@ class Plan:
         if token is None:
             fresh = self.engine.tokens
             is_category = scope == self._shelf.scope
-            token = CategoryRecord.fresh(self.engine.identity(), fresh) if is_category else PROPOSED + fresh(TOKEN)
+            token = (
+                CategoryRecord.fresh(self.engine.identity(), fresh) if is_category else PROPOSED + marked(fresh(TOKEN))
+            )
             self._proposals[scope] = token
         return token
 
@@ -151,7 +157,7 @@ class Plan:
             until, (tokens, lives_until) = self.now + row.kept_s, row.wanted.known.lives
             if lives_until < until or tokens != row.tokens:
                 due |= _GENERATIONS
-            if self._shelf.blocks_until[row.wanted.address.digest[0]] < until:
+            if self._shelf.blocks_until[seen.block_of(row.wanted.address.digest)] < until:
                 due |= _BLOCKS
         return due
 
@@ -163,7 +169,8 @@ class Plan:
         looked = row.own != IGNORE_OWN and len(row.data) <= SMALL
         reads = len(row.names) + (2 if looked else 1)
         self.args: list[Arg] = [
-            b"%d" % len(row.names), b"%d" % self._lifetime_ms, due, b"%d" % reads, *row.tokens, *row.args(b""),
+            b"%d" % len(row.names), b"%d" % self._lifetime_ms, due, b"%d" % reads, self._clock,
+            *row.tokens, *row.args(b""),
         ]  # fmt: skip
 
     def _together(self, due: bytes) -> None:
@@ -181,7 +188,7 @@ class Plan:
         self.tokens = tuple([token for _, _, token in conditions])
         self.keys = [name for _, name, _ in conditions]
         count = b"%d" % len(conditions)
-        self.args = [count, b"%d" % self._lifetime_ms, due, count, *self.tokens]
+        self.args = [count, b"%d" % self._lifetime_ms, due, count, self._clock, *self.tokens]
         for row, its in zip(self.rows, numbers, strict=True):
             self.keys += (row.wanted.question[3], row.wanted.question[1])
             self.args += row.args(its)
@@ -202,6 +209,8 @@ class Plan:
         stored = [digit == _STORED for digit in verdicts]
         if self._due:
             self._renewed(stored)
+        for row in self.stored(stored):
+            row.wanted.known.copies.wrote(row.wanted.address.digest, row.slot[: seen.SLOT])
         identity = self.engine.identity()
         return stored, {scope: token_in(scope, raw, identity) for scope, raw in zip(self.scopes, told, strict=False)}
 
@@ -217,7 +226,7 @@ class Plan:
             if self._due & _GENERATIONS:
                 row.wanted.known.lives = row.tokens, until
             if self._due & _BLOCKS:
-                self._shelf.blocks_until[row.wanted.address.digest[0]] = until
+                self._shelf.blocks_until[seen.block_of(row.wanted.address.digest)] = until
 
     def stored(self, verdicts: Sequence[bool]) -> list[Row]:
         """The rows that were stored."""

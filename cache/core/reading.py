@@ -114,7 +114,7 @@ def look_over(
 
 
 def _meet(engine: Engine, policy: Policy, wanted: Sequence[Wanted], swept: Swept, reply: Reply) -> None:
-    """Remember which keys were hits: what becomes of them later can be told without the seen-filter."""
+    """Remember which keys were hits: their blocks are asked for only once they are gone."""
     record = CategoryRecord.parse(next(iter(reply.tokens.values())), engine.identity())
     if record is None or not swept.ages:
         return
@@ -171,8 +171,8 @@ def _sight(engine: Engine, reply: Reply) -> Sight:
     record = CategoryRecord.parse(raw_record, engine.identity())
     tokens: Tokens = {category: record.fence if record else None}
     tokens.update((name, tag_token(reply.tokens[name])) for name in tags)
-    known_before = engine.view.token(category) is not None
-    return Sight(reply.raw, record, raw_record is not None or known_before, reply.blocks, tokens)
+    foreign = CategoryRecord.parse(raw_record, b"") if record is None else None
+    return Sight(reply.raw, record, foreign, engine.view.token(category) is not None, reply.blocks, tokens)
 
 
 def _conclude(terms: _Terms, wanted: Sequence[Wanted], reply: Reply, ticket: int = 0) -> Operation[list[Found]]:
@@ -230,7 +230,7 @@ def _see_more(
     further = [name for name in dict.fromkeys(named) if name not in sight.tokens]
     rows = zip(wanted, entries, strict=True)
     absent = [want for want, item in rows if item is None and block_of(want.address.digest) not in sight.blocks]
-    missing = blocks_of(sight.record, absent)
+    missing = blocks_of(sight.record or sight.foreign, absent)
     sight.blocks.update((block_of(want.address.digest), None) for want in absent)
     if not further and not missing:
         return None
@@ -266,8 +266,45 @@ def _prepare(
         return
     for f in found:
         f.fence = f.fence.with_tokens(made)
-    if sight.record is None and not sight.had_record and evicted == b"0":
+    if sight.record is None and sight.foreign is None:
+        # a server that never evicted was emptied, or nobody ever wrote to the category
+        reason = MissReason.COLD if evicted == b"0" else MissReason.UNKNOWN
         for f in found:
             if f.size == 0 and f.fence.own == NO_TOKEN:
-                f.reason = MissReason.COLD
+                f.reason = reason
     sight.tokens.update(made)
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A verdict on one key and what it was made of.
+
+    Args:
+        item: the entry, valid or not; None when there is none, or the reason why it cannot be believed.
+        tokens: the scopes' tokens now.
+    """
+
+    found: Found
+    item: Entry | MissReason | None
+    tokens: Tokens
+
+
+def examine(engine: Engine, policy: Policy, want: Wanted, deadline: Deadline) -> Operation[Examined]:
+    """The verdict on one key of Redis, with what it was made of.
+
+    Raises:
+        StoreError: the store did not answer properly.
+    """
+    if engine.pending.some:
+        yield from heal(engine, deadline)
+    reply = yield from ask(engine, [want], deadline)
+    sight = _sight(engine, reply)
+    item = parse(engine, sight.raw[0], want)
+    if sight.record is None:
+        # what a category without a record means is found out by making one, as any lookup does
+        (found,) = yield from look(engine, policy, [want], deadline, local=False)
+        return Examined(found, item, sight.tokens)
+    trouble = yield from _see_more(engine, [want], [item], sight, deadline)
+    found = judge(engine, policy, sight, want, item, sight.raw[0])
+    found.trouble = trouble if found.size == 0 else None
+    return Examined(found, item, sight.tokens)

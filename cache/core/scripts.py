@@ -20,6 +20,8 @@ for i = 1, #KEYS do
     or (#fresh == 80 and ARGV[1] ~= '' and string.sub(now, 33, 40) ~= ARGV[1]
       and string.sub(now, 33, 40) ~= string.rep('\\0', 8)))
   if not now or foreign then
+    -- what was made under another server's record is not valid since the restart, and says so
+    if foreign and now then fresh = string.sub(fresh, 1, 15) .. '\\6' .. string.sub(fresh, 17) end
     redis.call('SET', KEYS[i], fresh, 'PX', ARGV[2])
     out[i], born = fresh, born or #fresh == 80
   else
@@ -40,14 +42,71 @@ return out
 )
 """Create the generations that are absent; returns all of them and, with a category's, how many keys were evicted."""
 
+PLACE_OF = """
+-- where the slot of a fingerprint stands in a block; nil: nowhere
+local function place_of(block, key)
+  local found = string.find(block, key, 13, true)
+  while found and (found - 13) % 9 ~= 0 do found = string.find(block, key, found + 1, true) end
+  return found
+end
+"""
+
+NOTE = (
+    PLACE_OF
+    + """
+-- fill a slot of a block (nil: Redis has none); true when the block was begun by that
+-- after the slot may stand a copy of the block, for the case that it is lost
+local function note(name, block, birth, begun, lifetime, due, slot, clock)
+  local copy = string.sub(slot, 10)
+  slot = string.sub(slot, 1, 9)
+  if not block or string.sub(block, 5, 12) ~= birth or #block > 2316 or (#block - 12) % 9 ~= 0 then
+    local head = struct.pack('>I4', begun and math.min(clock + math.ceil(lifetime / 250), 4294967295) or 0) .. birth
+    if string.sub(copy, 5, 12) == birth then head = copy end
+    redis.call('SET', name, head .. slot, 'PX', lifetime)
+    return true
+  end
+  if string.sub(copy, 5, 12) == birth and string.sub(copy, 1, 4) ~= string.sub(block, 1, 4) then
+    -- who saw the block before it was lost knows what it lacks
+    for at = 13, #copy, 9 do
+      local one = string.sub(copy, at, at + 8)
+      if #block < 2316 and not place_of(block, string.sub(one, 1, 2)) then block = block .. one end
+    end
+    block = string.sub(copy, 1, 12) .. string.sub(block, 13)
+    redis.call('SET', name, block, 'PX', lifetime)
+  end
+  if due and redis.call('PTTL', name) < lifetime * 0.75 then redis.call('PEXPIRE', name, lifetime) end
+  local key = string.sub(slot, 1, 2)
+  local found = place_of(block, key)
+  if not found then
+    found = #block + 1
+    if found > 2316 then
+      local first, least = string.byte(slot, 1), nil
+      for i = first, first + 7 do
+        local place = 13 + i % 256 * 9
+        local ends = struct.unpack('>I4', block, place + 5)
+        if not least or ends < least then found, least = place, ends end
+      end
+      if least > clock and least > struct.unpack('>I4', block, 1) then
+        redis.call('SETRANGE', name, 0, struct.pack('>I4', least))
+      end
+    end
+  end
+  redis.call('SETRANGE', name, found - 1, slot)
+  return false
+end
+"""
+)
+"""What a write leaves in the table of ``seen``, as a function of Lua."""
+
 COMMIT = Lua(
     "commit",
-    """
+    NOTE
+    + """
 -- KEYS m generations (the category's first), then seen block and entry of each of n drafts
 -- ARGV m, lifetime of generations in ms, what is due for another one (1 generations, 2 blocks, 3 both),
---   how many keys are read at once: m, or all that one draft needs;
+--   how many keys are read at once: m, or all that one draft needs; the time in ticks;
 --   m tokens as expected, or proposals (80 bytes: a record; '+' before a token);
---   n times bytes, px, own token ('': whatever there is), numbers of its generations in 4 bytes each ('': all)
+--   n times bytes, px, own token ('': whatever there is), numbers of its generations in 4 bytes each ('': all), slot
 local m, lifetime, due, reads = tonumber(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4])
 local now = redis.call('MGET', unpack(KEYS, 1, math.min(reads, 1000)))
 for at = 1001, reads, 1000 do
@@ -56,7 +115,7 @@ for at = 1001, reads, 1000 do
 end
 local agrees, all, told = {}, true, false
 for i = 1, m do
-  local token, is = ARGV[4 + i], now[i]
+  local token, is = ARGV[5 + i], now[i]
   if #token == 80 or #token == 17 then
     if #token == 17 then token = string.sub(token, 2) end
     if not is then
@@ -73,12 +132,9 @@ for i = 1, m do
     redis.call('PEXPIRE', KEYS[i], lifetime)
   end
 end
-local function lacks(block, bit)
-  return math.floor(string.byte(block, 10 + math.floor(bit / 8)) / 2 ^ (7 - bit % 8)) % 2 == 0
-end
 local verdicts = {}
 for d = 1, (#KEYS - m) / 2 do
-  local at, key = 4 + m + 4 * (d - 1), m + 2 * d
+  local at, key = 5 + m + 5 * (d - 1), m + 2 * d
   local own, scopes, ok = ARGV[at + 3], ARGV[at + 4], all
   if scopes ~= '' then
     ok = true
@@ -98,27 +154,15 @@ for d = 1, (#KEYS - m) / 2 do
     local bytes, block, name = ARGV[at + 1], nil, KEYS[key - 1]
     redis.call('SET', KEYS[key], bytes, 'PX', ARGV[at + 2])
     if key - 1 <= reads then block = now[key - 1] else block = redis.call('MGET', name)[1] end
-    local record, number, a, b, c, e, f = now[1], string.byte(bytes, 23, 28)
+    local record, number = now[1], math.floor(string.byte(bytes, 23) / 2)
     local birth = string.sub(record, 41, 48)
-    if not block or string.sub(block, 2, 9) ~= birth then
-      local place = 48 + math.floor(number / 8)
-      local flags, bit = string.byte(record, place + 1), 2 ^ (7 - number % 8)
-      local begun = math.floor(flags / bit) % 2 == 1
-      block = (begun and 'P' or 'C') .. birth .. string.rep('\\0', 64)
-      redis.call('SET', name, block, 'PX', lifetime)
-      if not begun then
-        redis.call('SETRANGE', KEYS[1], place, string.char(flags + bit))
-        now[1] = string.sub(record, 1, place) .. string.char(flags + bit) .. string.sub(record, place + 2)
-      end
-    elseif (due == '2' or due == '3') and redis.call('PTTL', name) < lifetime * 0.75 then
-      redis.call('PEXPIRE', name, lifetime)
-    end
-    local word = (((a * 256 + b) * 256 + c) * 256 + e) * 256 + f
-    local p, q = word % 512, math.floor(word / 512) % 512
-    local r, s = math.floor(word / 262144) % 512, math.floor(word / 134217728) % 512
-    if #block ~= 73 or lacks(block, p) or lacks(block, q) or lacks(block, r) or lacks(block, s) then
-      redis.call('BITFIELD', name, 'SET', 'u1', 72 + p, 1, 'SET', 'u1', 72 + q, 1,
-        'SET', 'u1', 72 + r, 1, 'SET', 'u1', 72 + s, 1)
+    local place = 48 + math.floor(number / 8)
+    local flags, bit = string.byte(record, place + 1), 2 ^ (7 - number % 8)
+    local begun = math.floor(flags / bit) % 2 == 1
+    if note(name, block, birth, begun, lifetime, due == '2' or due == '3', ARGV[at + 5], tonumber(ARGV[5]))
+      and not begun then
+      redis.call('SETRANGE', KEYS[1], place, string.char(flags + bit))
+      now[1] = string.sub(record, 1, place) .. string.char(flags + bit) .. string.sub(record, place + 2)
     end
   end
   verdicts[d] = ok and '1' or '0'
@@ -166,16 +210,42 @@ SWEEP = Lua(
     "sweep",
     """
 -- KEYS that a pattern matched; a tombstone stays, for it refuses writes that began before its delete
-local gone = 0
+local gone, digests = 0, {}
 for i = 1, #KEYS do
-  local head = redis.pcall('GETRANGE', KEYS[i], 0, 3)
-  local tombstone = type(head) == 'string' and string.sub(head, 1, 2) == '\\255g' and string.byte(head, 4) == 1
-  if not tombstone then gone = gone + redis.call('UNLINK', KEYS[i]) end
+  local head = redis.pcall('GETRANGE', KEYS[i], 0, 53)
+  local ours = type(head) == 'string' and string.sub(head, 1, 2) == '\\255g'
+  if not (ours and string.byte(head, 4) == 1) then
+    gone = gone + redis.call('UNLINK', KEYS[i])
+    if ours and #head == 54 then digests[#digests + 1] = string.sub(head, 23, 54) end
+  end
 end
-return gone
+return { gone, table.concat(digests) }
 """,
 )
-"""Remove keys, tombstones excepted; returns how many went."""
+"""Remove keys, tombstones excepted; returns how many went, and the digests of the entries among them."""
+
+SWEPT = Lua(
+    "swept",
+    PLACE_OF
+    + """
+-- KEYS blocks; ARGV what stands in the place of an expiry, then for each block the fingerprints of keys;
+-- returns how many slots were marked
+local marked = 0
+for i = 1, #KEYS do
+  local block, wanted = redis.call('MGET', KEYS[i])[1], ARGV[1 + i]
+  for at = 1, block and #wanted or 0, 2 do
+    local key = string.sub(wanted, at, at + 1)
+    local found = place_of(block, key)
+    if found then
+      redis.call('SETRANGE', KEYS[i], found + 4, ARGV[1])
+      marked = marked + 1
+    end
+  end
+end
+return marked
+""",
+)
+"""Say in the table of ``seen`` that entries were removed by an invalidation."""
 
 CHANGE = Lua(
     "change",

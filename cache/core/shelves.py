@@ -9,6 +9,7 @@ import orjson
 
 from cache.core import keys, seen
 from cache.core.addresses import Address, Addresses
+from cache.core.copies import Copies
 from cache.core.generations import category_scope, tag_scope
 from cache.core.hiding import Hidden
 from cache.core.known import Known, scope_name
@@ -59,11 +60,12 @@ class Shelf:
         hidden: hides what its names would say; None leaves them readable.
 
     Attributes:
-        blocks_until: until when each block of the seen-filter lives at least, seconds since the epoch.
+        blocks_until: until when each block of the table of what was seen lives at least, seconds since the epoch.
     """
 
     __slots__ = (
         "_addresses",
+        "_copies",
         "_hidden",
         "_hints",
         "_known",
@@ -89,7 +91,8 @@ class Shelf:
         self._remembered: dict[Any, Wanted] = {}
         self._tagged: dict[Any, Wanted] = {}
         self._hints: dict[Any, tuple[str, ...]] = {}
-        self._known, self._known_tags = Known((self.scope,)), dict[tuple[str, ...], Known]()
+        self._copies = Copies()
+        self._known, self._known_tags = Known(self._copies, (self.scope,)), dict[tuple[str, ...], Known]()
         self._under: dict[tuple[str, ...], Known] = {(): self._known}
 
     def want(self, key: Any, tags: Sequence[str] = ()) -> Wanted:
@@ -187,7 +190,7 @@ class Shelf:
                 if len(self._under) >= REMEMBERED:
                     self._under.clear()
                 self._under[own] = known
-        question = ("MGET", address.name, self._scope_name, self._seen[address.digest[0]], *known.names)
+        question = ("MGET", address.name, self._scope_name, self._seen[seen.block_of(address.digest)], *known.names)
         return Wanted(address, known.scopes, question, known.scopes, known.labels, address.short, known, mark), size
 
     def _named(self, own: Sequence[str], tags: Sequence[str]) -> Known:
@@ -209,7 +212,7 @@ class Shelf:
             if len(self._known_tags) >= REMEMBERED:
                 self._known_tags.clear()
             names = tuple([scope_name(self._namespace, scope) for scope in tags])
-            known = self._known_tags.setdefault(tags, Known((self.scope, *tags), names))
+            known = self._known_tags.setdefault(tags, Known(self._copies, (self.scope, *tags), names))
         return known
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,11 @@ from cache.core.generations import CategoryRecord, Fence, read_token
 from cache.core.held import Held
 from cache.core.lookup import MISS
 from cache.core.making import Tokens
+from cache.core.marks import Cause, why_changed
 from cache.core.policies import Policy
 from cache.core.shelves import Wanted
 from cache.errors import CacheValueError, StoreError
-from telemetry.vocabulary import MissReason, Tier
+from telemetry.vocabulary import MissReason, MissTrigger, Tier
 
 
 @dataclass(slots=True)
@@ -31,6 +32,7 @@ class Found:
         size: bytes in Redis.
         tier: where the entry was found.
         trouble: why the generations that a write needs could not be made; None when all is well.
+        trigger: what made it invalid; None where nothing did.
     """
 
     wanted: Wanted
@@ -41,18 +43,21 @@ class Found:
     size: int = 0
     tier: Tier = Tier.REDIS
     trouble: StoreError | None = None
+    trigger: MissTrigger | None = None
 
 
 @dataclass(slots=True)
 class Sight:
-    """One look at the store: entries, the category's record, blocks of the seen-filter, tokens.
+    """One look at the store: entries, the category's record, blocks of the table of ``seen``, tokens.
 
     Args:
-        had_record: the category had a record before, whether or not it is still one of this server.
+        foreign: the category's record where another server made it.
+        had_record: this process saw a record of the category before.
     """
 
     raw: list[bytes | None]
     record: CategoryRecord | None
+    foreign: CategoryRecord | None
     had_record: bool
     blocks: dict[int, bytes | None]
     tokens: Tokens
@@ -79,29 +84,51 @@ def judge(
     fence = Fence(tuple((name, sight.tokens[name]) for name in want.scopes), entry.own_token(raw))
     found = Found(want, fence, size=len(raw) if raw is not None else 0)
     if item is None:
-        found.reason = MissReason.UNKNOWN
-        if sight.record is not None:
-            digest = want.address.digest
-            found.reason = seen.reason_for_absent(digest, sight.record, sight.blocks[seen.block_of(digest)])
+        found.reason, found.trigger = _why_absent(sight, want, engine.clock.time())
     elif not isinstance(item, Entry):
         found.reason = item
-    elif not _valid(item, sight.tokens, want.scopes):
-        found.reason = MissReason.INVALIDATED
+        found.trigger = MissTrigger.KEY if item is MissReason.INVALIDATED else None
     else:
-        _judge_entry(engine, policy, found, item)
+        cause = _why_invalid(item, sight, want.scopes)
+        if cause is None:
+            _judge_entry(engine, policy, found, item)
+        else:
+            found.reason, found.trigger = cause
     return found
 
 
-def _valid(item: Entry, tokens: Mapping[str, bytes | None], scopes: Sequence[str]) -> bool:
-    """True when the entry was made under the current token of every scope it names, its category among them."""
+def _why_absent(sight: Sight, want: Wanted, now: float) -> Cause:
+    """Why there is nothing under a key."""
+    digest, record = want.address.digest, sight.record or sight.foreign
+    block = sight.blocks.get(seen.block_of(digest))
+    if record is None:
+        # nobody wrote to the category, or all of it is gone together with what it knew
+        return (MissReason.UNKNOWN if sight.had_record or block is not None else MissReason.COLD), None
+    block = want.known.copies.of(seen.block_of(digest), block, record.birth, now)
+    cause = seen.why_absent(digest, (want.asked, want.scopes), record, sight.tokens, block, now)
+    if sight.record is None and cause[0] not in (MissReason.COLD, MissReason.UNKNOWN):
+        return MissReason.INVALIDATED, MissTrigger.RESTART
+    return cause
+
+
+def _why_invalid(item: Entry, sight: Sight, scopes: Sequence[str]) -> Cause | None:
+    """Why an entry is not valid; None when it was made under the current token of every scope it names."""
     named = dict(item.scopes)
-    if any(scope not in named for scope in scopes):
-        return False
-    for name, made_under in item.scopes:
-        token = tokens.get(name)
-        if token is None or read_token(token) != made_under:
-            return False
-    return True
+    changed = [
+        why_changed(name, sight.tokens.get(name))
+        for name, made_under in item.scopes
+        if (token := sight.tokens.get(name)) is None or read_token(token) != made_under
+    ]
+    if changed and sight.foreign is not None:
+        return MissReason.INVALIDATED, MissTrigger.RESTART
+    # one that was lost says less than one that was changed
+    for cause in changed:
+        if cause[0] is MissReason.INVALIDATED:
+            return cause
+    if changed:
+        return changed[0]
+    # written without a tag that it is asked for by: whether that was invalidated since nobody knows
+    return (MissReason.INVALIDATED, MissTrigger.TAG) if any(scope not in named for scope in scopes) else None
 
 
 def _judge_entry(engine: Engine, policy: Policy, found: Found, item: Entry) -> None:

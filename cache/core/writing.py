@@ -10,6 +10,7 @@ from cache.core.admitting import admit
 from cache.core.codecs import Encoded
 from cache.core.engine import Engine, Operation
 from cache.core.generations import Fence
+from cache.core.noting import note_writes
 from cache.core.plan import Draft
 from cache.core.policies import TTL, Policy
 from cache.core.shelves import Wanted
@@ -122,4 +123,6 @@ def store(engine: Engine, policy: Policy, drafts: Sequence[Draft], event: Operat
             event.wrote(WriteResult.REFUSED)
         else:
             event.wrote(WriteResult.STORED, size=size)
-    return sum(size is not None for size in sizes)
+    words = ["refused" if size is None else "stored" for size in sizes] or ["dropped"] * len(within)
+    note_writes(engine, [draft.wanted for draft in within], event, words)
+    return words.count("stored")

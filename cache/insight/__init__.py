@@ -1,1 +1,1 @@
-"""Insight: what the cache says of itself; pure decisions and operations over the core, no I/O of their own."""
+"""What the cache says about itself: pure accounts of what happened, and of what would have."""

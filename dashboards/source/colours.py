@@ -18,6 +18,7 @@ from telemetry.vocabulary import (
     EvictionCause,
     FlightScope,
     MissReason,
+    MissTrigger,
     Outcome,
     Trigger,
     VerificationResult,
@@ -112,6 +113,14 @@ TRIGGERS: Mapping[Trigger, str] = {
     Trigger.TAG: TEAL,
     Trigger.ADMIN: VIOLET,
     Trigger.VERIFICATION: RED,
+}
+
+MISS_TRIGGERS: Mapping[MissTrigger, str] = {
+    MissTrigger.KEY: BLUE,
+    MissTrigger.TAG: TEAL,
+    MissTrigger.CATEGORY: PINK,
+    MissTrigger.PATTERN: AMBER,
+    MissTrigger.RESTART: RED,
 }
 
 SCOPES: Mapping[FlightScope, str] = {FlightScope.PROCESS: SKY, FlightScope.FLEET: BLUE}

@@ -18,6 +18,7 @@ RATE, RANGE, BEFORE = "$__rate_interval", "$__range", "$before"
 CATEGORY = prometheus_label(schema.CATEGORY)
 OUTCOME = prometheus_label(schema.OUTCOME)
 REASON = prometheus_label(schema.MISS_REASON)
+MISS_TRIGGER = prometheus_label(schema.MISS_TRIGGER)
 ERROR = prometheus_label(schema.ERROR_TYPE)
 RESULT = prometheus_label(schema.RESULT)
 TRIGGER = prometheus_label(schema.TRIGGER)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.source import colours, foreign, links, queries, run_time, variables
+from dashboards.source import colours, foreign, links, queries, run_time, variables, waits
 from dashboards.source.layout import Board, Shelf
 from dashboards.source.looks import Column, Look, Query, ratio, says
 from dashboards.source.panels import Panel, heat, lines, slow_traces, stat
@@ -22,6 +22,7 @@ def board() -> Board:
             Shelf(4, [(4, count()), (4, median()), (4, slow()), (4, failed()), (4, hit_rate()), (4, lookups())]),
             Shelf(10, [(12, durations()), (12, slowest())]),
             Shelf(9, [(12, run_time.shares()), (12, run_time.nodes())], "Where the time of a run goes"),
+            Shelf(9, [(12, waits.worst()), (12, waits.spent())], "Who waited for whom"),
             Shelf(
                 9, [(8, hit_rate_over_time()), (8, lookups_over_time()), (8, quantiles())], "What the cache did for it"
             ),

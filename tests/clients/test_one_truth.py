@@ -55,12 +55,18 @@ class Load:
         self.random = random.Random(who)
         self.reads = 0
         self.stored: set[tuple[str, int]] = set()
+        self.invalid: dict[tuple[str, int], str] = {}
+        """What was made invalid by what, and not written since."""
 
     def _missed(self, category: str, operation: str, n: int = 1) -> None:
         """A lookup that found nothing: a miss while the store lives, an error when it is dead."""
         self.truth.looked(category, operation, "miss" if self.alive else "error", n)
         if not self.alive:
             self.truth.failed(category, operation)
+
+    def _forgiven(self, category: str, n: int) -> None:
+        """A miss of what may have been invalid, and is written anew by it."""
+        self.truth.missed(category, self.invalid.pop((category, n), None))
 
     def _wrote(self, category: str, operation: str, stored: int, asked: int) -> None:
         self.truth.wrote(category, "stored", stored)
@@ -85,6 +91,7 @@ class Load:
             self.truth.looked(category, "get_or_compute", "hit")
             return
         self._missed(category, "get_or_compute")
+        self._forgiven(category, n)
         self.truth.wrote(category, "stored" if self.alive else "dropped")
         if self.alive:
             self.stored.add((category, n))
@@ -108,6 +115,8 @@ class Load:
         if self.alive:
             self.truth.looked(category, "get_many", "hit", hits)
             self.truth.looked(category, "get_many", "miss", 5 - hits)
+            for n in range(100, 105):
+                self.truth.missed(category, self.invalid.get((category, n)))
         else:
             self._missed(category, "get_many", 5)
         asked: list[int] = []
@@ -119,6 +128,8 @@ class Load:
         self.truth.looked(category, "get_or_compute_many", "hit", 5 - missing)
         if missing:
             self._missed(category, "get_or_compute_many", missing)
+            for n in range(100, 105):
+                self._forgiven(category, n)
             self.truth.wrote(category, "stored" if self.alive else "dropped", missing)
             if self.alive:
                 self.stored.update((category, n) for n in range(100, 105))
@@ -130,14 +141,21 @@ class Load:
         self._wrote(category, "set_many", await cache.set_many(category, pairs), 2)
         if self.alive:
             self.stored.update({(category, n), (category, 200), (category, 201)})
+            for again in (n, 200, 201):
+                self.invalid.pop((category, again), None)
         if self.random.random() < 0.3:
             self.truth.deleted(category, int(await cache.delete(category, key)))
             self.stored.discard((category, n))
+            if self.alive:
+                self.invalid[category, n] = "key"
             if not self.alive:
                 self.truth.failed(category, "delete")
         if self.random.random() < 0.2:
             done = await cache.invalidate(tags=[f"task:{self.who}", "nobody"])
             self.truth.invalidated("all", done)
+            for one in self.stored:
+                if done and one[0] == "context":
+                    self.invalid.setdefault(one, "tag")
             if not done:
                 self.truth.failed("all", "invalidate")
         await self._refusals(cache, category)
@@ -309,6 +327,7 @@ def test_four_roads_tell_one_truth() -> None:
     # the server's own figures: one MGET for each read, and every entry that the test says was stored
     assert len(calls) == sum(load.reads for load in loads if load.alive)
     assert len(alive_entries) == sum(len(load.stored) for load in loads if load.alive)
+    assert {trigger for _, trigger in expected.invalid} == {"key", "tag"}
     assert Counter(outcome for _, _, outcome in expected.requests) >= Counter(["hit", "miss", "error", "bypass"])
 
 

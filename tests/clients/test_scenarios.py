@@ -53,11 +53,14 @@ async def a_lookup_tells_all(stage: Stage) -> None:
 
 @scenario
 async def cold_is_never_a_guess(stage: Stage) -> None:
-    """A key that was written and is gone reads as unknown; one that never was reads as cold."""
+    """A key that was written and is gone before its time reads as evicted; one that never was reads as cold."""
     await stage.cache.set("prompt", "gone", 1)
     with stage.server() as server:
         server.delete("prompt:gone")
-    assert (await stage.cache.lookup("prompt", "gone")).miss_reason == "unknown"
+    assert (await stage.cache.lookup("prompt", "gone")).miss_reason == "evicted"
+    assert (await stage.another().lookup("prompt", "gone")).miss_reason == "evicted"
+    stage.clock.tick(3601)
+    assert (await stage.cache.lookup("prompt", "gone")).miss_reason == "expired"
     assert (await stage.cache.lookup("prompt", "never")).miss_reason == "cold"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator
 
@@ -10,9 +11,10 @@ import redis
 from support.faces import Stage
 
 from cache import Cache
+from cache.core import seen
 from cache.core.generations import CategoryRecord
 from cache.core.policies import Policy
-from cache.core.seen import HEADER, bits_of, block_of
+from cache.core.seen import HEADER, SLOT, SLOTS, block_of
 
 SHORT = Policy(name="short", ttl_s=900, stale_window_s=5400)
 LONG = Policy(name="long", ttl_s=5400, stale_window_s=7200)
@@ -25,7 +27,14 @@ class Ageing:
         self.stage = Stage("sync", url, (SHORT, LONG))
         self.cache: Cache = self.stage.cache.cache
         self.server: redis.Redis = redis.Redis.from_url(url)
+        self.clock = self.stage.clock
         self.shortened = 0
+
+    def block(self, number: int) -> bytes:
+        """A block of the table of what was seen, of the category ``short``."""
+        raw = self.server.get(f"seen:short:{number:02x}")
+        assert isinstance(raw, bytes)
+        return raw
 
     def another(self) -> Cache:
         """Another process's cache."""
@@ -104,44 +113,76 @@ def test_a_generation_that_came_anew_with_a_shorter_life_is_renewed(ageing: Agei
     assert ageing.shortest(b"gen:tag:a") >= ageing.shortest(b"short:*")
 
 
-def test_each_write_sets_its_bits_once(ageing: Ageing) -> None:
-    """The block of a key holds its four bits after its first write, as Python counts them, and stays as it is."""
+def test_each_key_has_one_slot(ageing: Ageing) -> None:
+    """A block holds a slot for each of its keys, as Python packs it, whatever is written how often and how."""
     engine = ageing.cache._engine
-    expected: dict[int, set[int]] = {}
+    expected: dict[int, dict[bytes, bytes]] = {}
     for n in range(60):
         key = f"k{n}"
+        ageing.clock.tick(1)
         (ageing.cache.set("short", key, n) if n % 2 else ageing.cache.set_many("short", {key: n, "again": n}))
-        for name in (key, "again"):
-            digest = engine.want(engine.policies["short"], name).address.digest
-            expected.setdefault(block_of(digest), set()).update(bits_of(digest))
+        for name in (key,) if n % 2 else (key, "again"):
+            want = engine.want(engine.policies["short"], name)
+            found = ageing.cache.lookup("short", name)
+            expires = ageing.clock.time() + (found.ttl or 0)
+            slot = seen.slot(want.address.digest, want.scopes, [found.fence.scopes[0][1]], expires)
+            expected.setdefault(block_of(want.address.digest), {})[want.address.digest] = slot
     record = CategoryRecord.parse(ageing.server.get("gen:category:short"), b"")
     assert record is not None
-    begun = {n for n in range(256) if record.begun[n >> 3] & (0x80 >> (n & 7))}
-    assert begun == expected.keys()
-    for number, bits in expected.items():
-        raw = ageing.server.get(f"seen:short:{number:02x}")
-        assert isinstance(raw, bytes) and raw[:HEADER] == b"C" + record.birth
-        assert {n for n in range(512) if raw[HEADER + (n >> 3)] & (0x80 >> (n & 7))} == bits
-    ageing.server.config_resetstat()
-    ageing.cache.set("short", "k0", 0)
-    assert "cmdstat_bitfield" not in ageing.server.info("commandstats")
+    assert {n for n in range(seen.BLOCKS) if seen.begun(record, n)} == expected.keys()
+    for number, slots in expected.items():
+        raw = ageing.block(number)
+        assert raw[:HEADER] == bytes(4) + record.birth
+        assert sorted(raw[at : at + SLOT] for at in range(HEADER, len(raw), SLOT)) == sorted(slots.values())
 
 
-def test_a_block_that_was_lost_or_cut_is_begun_again_as_partial(ageing: Ageing) -> None:
-    """What it held is not known any more: it proves nothing from then on."""
+def of_one_block(ageing: Ageing, number: int) -> Iterator[str]:
+    """Keys that fall into one block."""
+    engine = ageing.cache._engine
+    keys = (f"n{n}" for n in itertools.count())
+    return (key for key in keys if block_of(engine.want(engine.policies["short"], key).address.digest) == number)
+
+
+def test_a_full_block_forgets_what_is_over_first(ageing: Ageing) -> None:
+    """Its size is bounded: in it what expired makes room, then of a few what expires first, which puts it in doubt."""
+    keys = of_one_block(ageing, 7)
+    never = next(keys)
+    for n, key in enumerate(itertools.islice(keys, SLOTS)):
+        # every other one is over soon, so that there is one among any eight neighbours
+        assert ageing.cache.set("short", key, 1, ttl=900 if n % 2 else 10)
+    ageing.clock.tick(20)
+    full = HEADER + SLOTS * SLOT
+    for key in itertools.islice(keys, 8):
+        assert ageing.cache.set("short", key, 1, ttl=900)
+        assert len(ageing.block(7)) == full
+    assert ageing.cache.lookup("short", never).miss_reason == "cold"
+    for key in itertools.islice(keys, SLOTS):
+        assert ageing.cache.set("short", key, 1, ttl=900)
+    assert len(ageing.block(7)) == full
+    assert ageing.cache.lookup("short", never).miss_reason == "unknown"
+    ageing.clock.tick(901)
+    assert ageing.cache.lookup("short", never).miss_reason == "cold"
+
+
+def test_a_block_that_was_lost_or_damaged_is_begun_again_in_doubt(ageing: Ageing) -> None:
+    """What it held is not known any more: until all of that has expired it proves nothing."""
     engine = ageing.cache._engine
     number = block_of(engine.want(engine.policies["short"], "k").address.digest)
+    other = next(of_one_block(ageing, number))
+    name = f"seen:short:{number:02x}"
     ageing.cache.set("short", "k", 1)
     for spoil in (
         ageing.server.delete,
         lambda name: ageing.server.lpush(name, "x") if ageing.server.delete(name) else 0,
+        lambda name: ageing.server.setrange(name, 50, "longer"),
+        lambda name: ageing.server.setrange(name, HEADER + SLOTS * SLOT, "x" * SLOT),
     ):
-        spoil(f"seen:short:{number:02x}")
+        spoil(name)
         assert ageing.cache.set("short", "k", 2)
-        assert (ageing.server.get(f"seen:short:{number:02x}") or b"")[:1] == b"P"
-    ageing.server.setrange(f"seen:short:{number:02x}", 73, "longer")
-    assert ageing.cache.set("short", "k", 3)
-    assert ageing.cache.get("short", "k") == 3
+        assert len(ageing.block(number)) == HEADER + SLOT
+        assert ageing.cache.lookup("short", other).miss_reason == "unknown"
+    ageing.clock.tick(engine.lifetime_ms(SHORT) / 1000 + 1)
+    assert ageing.cache.lookup("short", other).miss_reason == "cold"
 
 
 @pytest.mark.parametrize("value", ["small", "x" * 40_000])

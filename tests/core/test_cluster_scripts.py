@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from cache.core import cluster_scripts as scripts
-from cache.core import entry, plan, seen
+from cache.core import entry, plan
 from cache.core.generations import CATEGORY_RECORD, FENCE_OF_CATEGORY, NO_TOKEN, PROPOSED, TOKEN
+from cache.core.scripts import NOTE
 from cache.core.steps import Lua
 
 OWN, BIRTH, BEGUN = len(entry.PREFIX) + 1, FENCE_OF_CATEGORY + 8, FENCE_OF_CATEGORY + 16
@@ -22,9 +23,7 @@ OWN, BIRTH, BEGUN = len(entry.PREFIX) + 1, FENCE_OF_CATEGORY + 8, FENCE_OF_CATEG
         (scripts.PUT, f"'GETRANGE', KEYS[1], 0, {OWN + TOKEN - 1}"),
         (scripts.PUT, f"#head == {OWN + TOKEN} and string.sub(head, 1, {len(entry.MAGIC)}) == '\\255g'"),
         (scripts.PUT, f"string.sub(head, {OWN + 1}, {OWN + TOKEN}) or string.rep('\\0', {len(NO_TOKEN)})"),
-        (scripts.MARK, f"'GETRANGE', KEYS[1], 1, {seen.HEADER - 1}"),
-        (scripts.MARK, "and 'P' or 'C') .. ARGV[1] .. string.rep('\\0', 64)"),
-        (scripts.MARK, f"'SET', 'u1', {8 * seen.HEADER} + ARGV[5]"),
+        (scripts.MARK, NOTE),
         (scripts.BEGUN, f"string.sub(record, {BIRTH + 1}, {BIRTH + 8}) ~= ARGV[1]"),
         (scripts.BEGUN, f"local place = {BEGUN} + math.floor(number / 8)"),
     ],

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cache.core import quick, reading
+from cache.core import quick, reading, seen
 from cache.core.engine import Engine
 from cache.core.entry import Entry, Sealer, tombstone
 from cache.core.fingerprint import Fingerprint
@@ -129,9 +129,11 @@ def test_an_absent_key_is_known_at_a_glance(tags: tuple[str, ...], block: str, b
     at = engine()
     want = at.want(at.policies["tool"], ("read_file", {"path": "a"}), tags)
     record = RECORD[:48] + (b"\xff" * 32 if begun else bytes(32))
-    raw = {"none": None, "whole": b"C", "partial": b"P", "written": b"C"}[block]
+    raw = {"none": None, "whole": bytes(4), "partial": b"\xff" * 4, "written": bytes(4)}[block]
     if raw is not None:
-        raw += record[40:48] + (b"\xff" * 64 if block == "written" else bytes(64))
+        raw += record[40:48]
+    if raw is not None and block == "written":
+        raw += seen.slot(want.address.digest, want.scopes, [record, *[TAG] * (len(want.scopes) - 1)], at.clock.time())
     reply: list[Any] = [None, record, raw, *[TAG] * (len(want.scopes) - 1)]
     found = [absent(at, want, reply) for _ in range(2)]
     assert found == [long_way(at, want, reply)] * 2
@@ -229,7 +231,7 @@ def test_a_changed_byte_makes_no_hit_of_its_own(part: int, at_byte: int, by: int
 
 
 def test_a_batch_asks_no_block_of_a_key_that_it_has_met() -> None:
-    """What became of a key whose entry was seen under the same record is known: it was written, and is gone."""
+    """Hits of keys that were met cost no block; one that is gone is asked for then."""
     at = engine()
     policy, shelf = at.policies["tool"], at.shelf("tool")
     asked = [("read_file", {"path": path}) for path in ("a", "b")]
@@ -249,11 +251,17 @@ def test_a_batch_asks_no_block_of_a_key_that_it_has_met() -> None:
             return lengths, [found[place].reason if place in found else None for place in range(2)]
         raise AssertionError("it asks on")
 
-    whole = b"C" + RECORD[40:48] + bytes(64)
+    whole = bytes(4) + RECORD[40:48]
+    (_, gone) = shelf.want_all(asked)
+    slot = seen.slot(gone.address.digest, gone.scopes, [RECORD, TAG], at.clock.time() + 60)
     assert look([*entries, begun, TAG, whole, whole]) == ([6], [None, None])
     assert look([*entries, begun, TAG]) == ([4], [None, None])
-    assert look([entries[0], None, begun, TAG]) == ([4], [None, MissReason.UNKNOWN])
+    # one that is gone: its block says why, and once it was seen its copy does
+    assert look([entries[0], None, begun, TAG], [None]) == ([4, 1], [None, MissReason.UNKNOWN])
+    assert look([entries[0], None, begun, TAG], [whole]) == ([4, 1], [None, MissReason.COLD])
+    assert look([entries[0], None, begun, TAG], [None]) == ([4, 1], [None, MissReason.COLD])
+    assert look([entries[0], None, begun, TAG], [whole + slot]) == ([4, 1], [None, MissReason.EVICTED])
     # another record: whether the key was written since nobody knows, and its block is asked for
     other = begun[:40] + b"reborn.." + begun[48:]
-    cold = b"C" + other[40:48] + bytes(64)
+    cold = bytes(4) + other[40:48]
     assert look([entries[0], None, other, TAG], [cold]) == ([4, 1], [None, MissReason.COLD])

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from cache.core import entry, generations, plan, scripts, seen
+from cache.core import entry, generations, marks, plan, scripts, seen
 from cache.core.generations import CATEGORY_RECORD, FENCE_OF_CATEGORY, NO_TOKEN, PROPOSED, TOKEN, CategoryRecord
 from cache.core.held import DIGEST
 from cache.core.steps import Lua
+from telemetry.vocabulary import MissTrigger
 
 OWN = len(entry.PREFIX) + 1
 """Where an entry's own token begins: after prefix and kind."""
+
+FULL = seen.HEADER + seen.SLOTS * seen.SLOT
+"""Bytes of a full block."""
+
+RESTART = marks.code_of(MissTrigger.RESTART)
 
 IDENTITY, BIRTH, BEGUN = FENCE_OF_CATEGORY, FENCE_OF_CATEGORY + 8, FENCE_OF_CATEGORY + 16
 """Where the parts of a category's record begin."""
@@ -40,16 +46,31 @@ def part(name: str, start: int, length: int) -> str:
         (scripts.COMMIT, f"'GETRANGE', KEYS[key], 0, {OWN + TOKEN - 1}"),
         (scripts.COMMIT, f"#head >= {OWN + TOKEN} and {part('head', 0, len(entry.MAGIC))} == {lua(entry.MAGIC)}"),
         (scripts.COMMIT, f"{part('head', OWN, TOKEN)} or string.rep('\\0', {len(NO_TOKEN)})"),
-        (scripts.COMMIT, f"string.byte(bytes, {DIGEST.start + 1}, {DIGEST.start + 6})"),
+        (scripts.COMMIT, f"math.floor(string.byte(bytes, {DIGEST.start + 1}) / {256 // seen.BLOCKS})"),
         (scripts.COMMIT, f"birth = {part('record', BIRTH, 8)}"),
         (scripts.COMMIT, f"local place = {BEGUN} + math.floor(number / 8)"),
-        (scripts.COMMIT, f"{part('block', 1, seen.HEADER - 1)} ~= birth"),
-        (scripts.COMMIT, f"and 'P' or {lua(seen.WHOLE)}) .. birth .. string.rep('\\0', 64)"),
-        (scripts.COMMIT, f"#block ~= {seen.HEADER + 64}"),
-        (scripts.COMMIT, f"string.byte(block, {seen.HEADER + 1} + math.floor(bit / 8))"),
+        (scripts.COMMIT, f"{part('block', 4, seen.HEADER - 4)} ~= birth"),
+        (scripts.COMMIT, f"#block > {FULL} or (#block - {seen.HEADER}) % {seen.SLOT} ~= 0"),
+        (scripts.COMMIT, f"clock + math.ceil(lifetime / {1000 // seen.TICKS})"),
+        (scripts.COMMIT, f"local key = {part('slot', 0, seen.FINGERPRINT)}"),
+        (scripts.COMMIT, f"local place = {seen.HEADER + 1} + i % {seen.SLOTS} * {seen.SLOT}"),
+        (scripts.COMMIT, f"struct.unpack('>I4', block, place + {seen.SLOT - 4})"),
+        (scripts.COMMIT, f"if found > {FULL} then"),
+        (scripts.COMMIT, f"if #block < {FULL} and"),
+        (scripts.COMMIT, f"for at = {seen.HEADER + 1}, #copy, {seen.SLOT} do"),
+        (scripts.COMMIT, f"local copy = string.sub(slot, {seen.SLOT + 1})"),
+        (scripts.SWEPT, f"'SETRANGE', KEYS[i], found + {seen.SLOT - 4 - 1}, ARGV[1]"),
+        *[
+            (script, fragment)
+            for script in (scripts.COMMIT, scripts.SWEPT)
+            for fragment in (
+                f"string.find(block, key, {seen.HEADER + 1}, true)",
+                f"while found and (found - {seen.HEADER + 1}) % {seen.SLOT} ~= 0",
+            )
+        ],
         (
-            scripts.COMMIT,
-            "'BITFIELD', name" + "".join(f", 'SET', 'u1', {8 * seen.HEADER} + {bit}, 1" for bit in "pqrs"),
+            scripts.MAKE_GENERATIONS,
+            f"{part('fresh', 0, marks.PLACE)} .. '\\{RESTART}' .. string.sub(fresh, {TOKEN + 1})",
         ),
         (scripts.COMMIT, f"redis.call('PTTL', KEYS[i]) < lifetime * {plan.LEAST}"),
         (scripts.COMMIT, f"redis.call('PTTL', name) < lifetime * {plan.LEAST}"),
@@ -62,7 +83,9 @@ def part(name: str, start: int, length: int) -> str:
                 f"string.byte(head, {OWN}) == {entry.TOMBSTONE}",
             )
         ],
-        (scripts.SWEEP, f"'GETRANGE', KEYS[i], 0, {OWN - 1}"),
+        (scripts.SWEEP, f"'GETRANGE', KEYS[i], 0, {DIGEST.stop - 1}"),
+        (scripts.SWEEP, f"if ours and #head == {DIGEST.stop} then"),
+        (scripts.SWEEP, part("head", DIGEST.start, DIGEST.stop - DIGEST.start)),
     ],
 )
 def test_a_script_says_what_the_constants_say(script: Lua, fragment: str) -> None:

@@ -37,6 +37,7 @@ WORDS: Mapping[str, set[str]] = {
     schema.OUTCOME: set(vocabulary.Outcome),
     schema.TIER: set(vocabulary.Tier),
     schema.MISS_REASON: set(vocabulary.MissReason),
+    schema.MISS_TRIGGER: set(vocabulary.MissTrigger),
     schema.RESULT: {*vocabulary.WriteResult, *vocabulary.VerificationResult},
     schema.BOUND: set(vocabulary.Bound),
     schema.TRIGGER: set(vocabulary.Trigger),

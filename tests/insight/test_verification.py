@@ -17,7 +17,7 @@ from cache import MISS, Policy
 from cache.core.policies import PolicyTable
 from cache.insight import verifying
 from cache.insight.checks import NEVER, Checks
-from cache.insight.comparing import rule_of, same
+from cache.insight.sameness import rule_of, same
 from cache.testing.clock import ManualClock
 from telemetry.vocabulary import Tier
 

@@ -19,6 +19,7 @@ from telemetry.vocabulary import (
     ErrorType,
     FlightScope,
     MissReason,
+    MissTrigger,
     Operation,
     Outcome,
     Tier,
@@ -64,6 +65,9 @@ def _do_all(recorder: Recorder, category: str, operation: Operation) -> None:
             with recorder.operation(category, operation) as event:
                 event.looked(Outcome.MISS, reason=reason)
                 _compute_and_wait(recorder, event)
+        for trigger in MissTrigger:
+            with recorder.operation(category, operation) as event:
+                event.missed(MissReason.INVALIDATED, trigger)
         with recorder.operation(category, operation) as event:
             event.looked(Outcome.BYPASS)
     for kind in ErrorType:

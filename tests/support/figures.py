@@ -16,6 +16,7 @@ from telemetry.vocabulary import (
     ErrorType,
     FlightScope,
     MissReason,
+    MissTrigger,
     Operation,
     Outcome,
     Tier,
@@ -51,6 +52,7 @@ _TIERS, _REASONS, _TIMES = st.sampled_from(Tier), st.sampled_from(MissReason), s
 _OUTCOMES, _RESULTS = st.lists(st.sampled_from(Outcome), max_size=3), st.lists(st.sampled_from(WriteResult), max_size=2)
 _SIZES, _FEW = st.integers(0, 1 << 22), st.integers(0, 3)
 _TRIGGERS, _ERRORS = st.none() | st.sampled_from(Trigger), st.none() | st.sampled_from(ErrorType)
+_MISS_TRIGGERS = st.lists(st.sampled_from(MissTrigger), max_size=2)
 _WAITS, _COMPUTED = st.lists(st.sampled_from(FlightScope), max_size=2), st.lists(SECONDS, max_size=2)
 
 
@@ -71,8 +73,12 @@ def operations(draw: st.DrawFn) -> tuple[OperationEvent, float]:
         event.wrote(result, size=draw(_SIZES))
     event.deletes, event.invalidations = draw(_FEW), draw(_FEW)
     event.trigger = draw(_TRIGGERS)
+    for trigger in draw(_MISS_TRIGGERS):
+        event.missed(MissReason.INVALIDATED, trigger)
     event.error = draw(_ERRORS)
-    event.waits = draw(_WAITS)
+    for scope in draw(_WAITS):
+        event.waited(scope)
+        event.waited_for(scope, draw(SECONDS))
     event.computed = [(second, None) for second in draw(_COMPUTED)]
     return event, draw(SECONDS)
 

@@ -27,11 +27,19 @@ class Truth:
     invalidations: Counter[Key] = field(default_factory=Counter)
     errors: Counter[Key] = field(default_factory=Counter)
     """category, operation"""
+    invalid: Counter[Key] = field(default_factory=Counter)
+    """category, trigger: misses of what was invalid"""
     lock: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
 
     def looked(self, category: str, operation: str, outcome: str, n: int = 1) -> None:
         with self.lock:
             self.requests[category, operation, outcome] += n
+
+    def missed(self, category: str, trigger: str | None, n: int = 1) -> None:
+        """A miss of what ``trigger`` made invalid; None: nothing did."""
+        if trigger is not None:
+            with self.lock:
+                self.invalid[category, trigger] += n
 
     def wrote(self, category: str, result: str, n: int = 1) -> None:
         with self.lock:
@@ -51,7 +59,7 @@ class Truth:
 
     def bare(self) -> Truth:
         """The same without zeros."""
-        counters = (self.requests, self.writes, self.deletes, self.invalidations, self.errors)
+        counters = (self.requests, self.writes, self.deletes, self.invalidations, self.errors, self.invalid)
         return Truth(*(Counter({key: n for key, n in counter.items() if n}) for counter in counters))
 
 
@@ -70,8 +78,11 @@ def of_spans(sink: Sink) -> Truth:
         elif said["cache.outcome"] != "ok":
             truth.looked(category, operation, said["cache.outcome"])
         for name, n in said.items():
+            if name.startswith("cache.batch.invalidated."):
+                truth.missed(category, name.rpartition(".")[2], n)
             if name.startswith("cache.writes."):
                 truth.wrote(category, name.rpartition(".")[2], n)
+        truth.missed(category, said.get("cache.miss.trigger"))
         truth.deleted(category, said.get("cache.deletes", 0))
         truth.invalidated(category, said.get("cache.invalidations", 0))
         if "error.type" in said:
@@ -89,11 +100,19 @@ def _fill(truth: Truth, name: str, said: dict[str, Any], n: int) -> None:
         truth.deleted(category, n)
     elif name == "cache.invalidations":
         truth.invalidated(category, n)
+    elif name == "cache.invalidated.lookups":
+        truth.missed(category, said["cache.miss.trigger"], n)
     elif name == "cache.errors":
         truth.errors[category, said["cache.operation"]] += n
 
 
-_COUNTERS = ("cache.requests", "cache.writes", "cache.deletes", "cache.invalidations", "cache.errors")
+_COUNTERS = (
+    "cache.requests", "cache.invalidated.lookups", "cache.writes", "cache.deletes", "cache.invalidations",
+    "cache.errors",
+)  # fmt: skip
+
+
+_ATTRIBUTES = {"cache_miss_trigger": "cache.miss.trigger"}
 
 
 def of_otlp(sink: Sink) -> Truth:
@@ -112,14 +131,17 @@ def of_prometheus(exposition: str) -> Truth:
         for sample in family.samples:
             name = names.get(sample.name.removesuffix("_total"))
             if name is not None and sample.name.endswith("_total"):
-                said = {label.replace("cache_", "cache.", 1): value for label, value in sample.labels.items()}
+                said = {
+                    _ATTRIBUTES.get(label, label.replace("cache_", "cache.", 1)): value
+                    for label, value in sample.labels.items()
+                }
                 _fill(truth, name, said, int(sample.value))
     return truth.bare()
 
 
 def of_json(summary: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """What ``/cache/metrics`` says of each category."""
-    names = ("hits", "misses", "stale", "bypass", "errors", "writes", "deletes", "invalidations")
+    names = ("hits", "misses", "stale", "bypass", "errors", "writes", "deletes", "invalidations", "miss_triggers")
     return {category: {name: found[name] for name in names} for category, found in summary["categories"].items()}
 
 
@@ -140,6 +162,7 @@ def as_json(truth: Truth, categories: list[str]) -> dict[str, dict[str, Any]]:
             "writes": {result: truth.writes[category, result] for result in results},
             "deletes": truth.deletes[(category,)],
             "invalidations": truth.invalidations[(category,)],
+            "miss_triggers": {trigger: n for (name, trigger), n in sorted(truth.invalid.items()) if name == category},
         }
         for category in categories
     }

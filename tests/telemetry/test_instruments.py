@@ -20,6 +20,7 @@ from telemetry.vocabulary import (
     BUILT_IN_CATEGORIES,
     BreakerState,
     ErrorType,
+    FlightScope,
     MissReason,
     Operation,
     Outcome,
@@ -39,6 +40,8 @@ def work(recorder: Recorder) -> None:
         event.looked(Outcome.HIT, tier=Tier.REDIS, n=3, age_s=7.0, cost_s=0.25)
         event.looked(Outcome.MISS, reason=MissReason.COLD, n=2)
     with recorder.operation("tool", Operation.GET_OR_COMPUTE) as event:
+        with recorder.wait(event, FlightScope.PROCESS, None):
+            pass
         with recorder.compute(event):
             pass
         event.looked(Outcome.MISS, reason=MissReason.EXPIRED)

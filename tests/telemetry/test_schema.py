@@ -31,6 +31,7 @@ EVERY_CATEGORY = (
 
 CONTRACT = {
     "cache.requests": (Kind.COUNTER, "{request}", "cache_requests_total"),
+    "cache.invalidated.lookups": (Kind.COUNTER, "{lookup}", "cache_invalidated_lookups_total"),
     "cache.operation.duration": (Kind.HISTOGRAM, "s", "cache_operation_duration_seconds"),
     "cache.compute.duration": (Kind.HISTOGRAM, "s", "cache_compute_duration_seconds"),
     "cache.entry.size": (Kind.HISTOGRAM, "By", "cache_entry_size_bytes"),
@@ -42,6 +43,7 @@ CONTRACT = {
     "cache.compute.avoided": (Kind.COUNTER, "s", "cache_compute_avoided_seconds_total"),
     "cache.overhead": (Kind.COUNTER, "s", "cache_overhead_seconds_total"),
     "cache.flight.waits": (Kind.COUNTER, "{wait}", "cache_flight_waits_total"),
+    "cache.flight.wait.duration": (Kind.HISTOGRAM, "s", "cache_flight_wait_duration_seconds"),
     "cache.breaker.state": (Kind.GAUGE, "", "cache_breaker_state"),
     "cache.breaker.transitions": (Kind.COUNTER, "{transition}", "cache_breaker_transitions_total"),
     "cache.policy.ttl": (Kind.GAUGE, "s", "cache_policy_ttl_seconds"),

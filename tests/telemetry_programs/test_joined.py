@@ -31,7 +31,7 @@ from telemetry.provider import Telemetry, build_meter_provider
 from telemetry.recorder import Recorder
 from telemetry.schema import Kind
 from telemetry.testing import TickingTime
-from telemetry.vocabulary import MissReason, Operation, Outcome, Tier, WriteResult
+from telemetry.vocabulary import FlightScope, MissReason, Operation, Outcome, Tier, WriteResult
 
 RESOURCE = Resource({"service.name": "test"})
 HISTOGRAMS = [metric for metric in schema.METRICS if metric.kind is Kind.HISTOGRAM]
@@ -88,6 +88,8 @@ def work(recorder: Recorder) -> None:
         event.looked(Outcome.HIT, tier=Tier.LOCAL, age_s=8.0)
         event.looked(Outcome.MISS, reason=MissReason.COLD)
     with recorder.operation("tool", Operation.GET_OR_COMPUTE) as event:
+        with recorder.wait(event, FlightScope.PROCESS, None):
+            pass
         with recorder.compute(event):
             pass
         event.looked(Outcome.MISS, reason=MissReason.EXPIRED)
@@ -174,6 +176,7 @@ def test_exemplars_point_at_the_spans_that_are_exported(reader: Reader, meters: 
         for name in (metric.name for metric in HISTOGRAMS)
     }
     assert told["cache.compute.duration"] == {"cache.compute tool"}
+    assert told["cache.flight.wait.duration"] == {"cache.wait tool"}
     assert told["cache.entry.size"] == {"cache.get_or_compute tool"}
     assert told["cache.entry.age"] == {"cache.get context", "cache.get_many embedding"}
     assert "cache.delete other" in told["cache.operation.duration"]

@@ -14,11 +14,10 @@ from telemetry.recorder import Recorder
 from telemetry.vocabulary import ErrorType, MissReason, Operation, Outcome, Tier, Trigger, WriteResult
 
 DETAILS = {
-    "hits", "misses", "hit_rate", "miss_reasons", "stale", "bypass", "errors", "sets", "writes", "deletes",
-    "invalidations", "hit_seconds", "miss_seconds", "compute_seconds", "seconds_avoided", "seconds_spent",
-    "bytes_stored",
-    "savings",
-    "verifications",
+    "hits", "misses", "hit_rate", "miss_reasons", "miss_triggers", "stale", "bypass", "errors", "sets", "writes",
+    "deletes", "invalidations", "hit_seconds", "miss_seconds", "compute_seconds", "seconds_avoided", "seconds_spent",
+    "bytes_stored", "error_types", "buckets",
+    "savings", "verifications",
 }  # fmt: skip
 
 
@@ -120,6 +119,8 @@ def test_what_stands_beside_the_specifications_fields(metrics: CacheMetrics) -> 
     assert tool["writes"] == {"stored": 1, "refused": 1, "dropped": 0, "too_large": 0, "over_budget": 0}
     assert (summary["sets"], summary["errors"], summary["deletes"], summary["invalidations"]) == (1, 1, 0, 2)
     assert (tool["sets"], tool["errors"], tool["invalidations"], tool["bytes_stored"]) == (1, 1, 2, 1500)
+    assert sum(tool["error_types"].values()) == tool["errors"]
+    assert {name: sum(part["counts"]) for name, part in tool["buckets"].items()}.keys() == {"hit", "miss", "compute"}
     assert tool["seconds_avoided"] == summary["seconds_avoided"] == 0.5
     assert tool["seconds_spent"] > 0
     for table in ("hit_seconds", "miss_seconds", "compute_seconds"):

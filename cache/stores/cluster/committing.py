@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from cache.core.cluster_scripts import BEGUN, CHECK, LEASE_S, LEASE_US, MARK, NOW, PUT
 from cache.core.generations import CATEGORY_RECORD
 from cache.core.held import DIGEST
-from cache.core.seen import bits_of, block_of
+from cache.core.seen import block_of
 from cache.core.steps import Arg, Lua, RunScript
 from cache.errors import StoreError
 from cache.stores.cluster.words import Answer, Part
@@ -17,7 +17,7 @@ from telemetry.vocabulary import ErrorType
 _IDENTITY = slice(32, 40)
 """Where a category's record says who made it."""
 
-_DRAFT = 4
+_DRAFT = 5
 """Arguments of the script for each draft."""
 
 
@@ -30,16 +30,12 @@ class _Draft(NamedTuple):
     px: Arg
     own: Arg
     scopes: tuple[int, ...]
+    slot: Arg
 
     @property
     def number(self) -> int:
         """Of its block."""
         return block_of(self.data[DIGEST])
-
-    @property
-    def bits(self) -> tuple[int, ...]:
-        """In its block."""
-        return bits_of(self.data[DIGEST])
 
 
 def with_identity(proposal: Arg, identity: bytes) -> Arg:
@@ -65,7 +61,7 @@ def commit(step: RunScript, identity: bytes) -> Generator[list[Part], list[Answe
     """
     keys, args, began = step.keys, step.args, step.deadline.now()
     m, lifetime, due = int(args[0]), args[1], int(args[2])
-    tokens = [with_identity(token, identity) for token in args[4 : 4 + m]]
+    tokens = [with_identity(token, identity) for token in args[5 : 5 + m]]
     drafts = [_draft(keys, args, m, d) for d in range((len(keys) - m) // 2)]
     checks = [_run(CHECK, key, token, lifetime, due & 1) for key, token in zip(keys[:m], tokens, strict=True)]
     answers = yield checks + [_run(NOW, draft.entry) for draft in drafts]
@@ -75,7 +71,7 @@ def commit(step: RunScript, identity: bytes) -> Generator[list[Part], list[Answe
     seen = [answer.value for answer in answers[:m]]
     agrees = [told[0] == 1 for told in seen]
     ready = [d for d, draft in enumerate(drafts) if all(agrees[i] for i in draft.scopes)]
-    terms = _Terms(keys[0], seen[0][1], lifetime, due >> 1)
+    terms = _Terms(keys[0], seen[0][1], lifetime, due >> 1, args[4])
     stored = (yield from _put(drafts, ready, answers[m:], terms)) if ready else set()
     verdict = b"".join(b"1" if d in stored else b"0" for d in range(len(drafts)))
     if all(agrees) and not any(told[2] for told in seen):
@@ -84,17 +80,19 @@ def commit(step: RunScript, identity: bytes) -> Generator[list[Part], list[Answe
 
 
 class _Terms(NamedTuple):
-    """The category's key and record, the lifetime of a block, and whether one is due for another."""
+    """The category's key and record, the lifetime of a block, whether one is due for another, the time in ticks."""
 
     category: Arg
     record: bytes
     lifetime: Arg
     due: int
+    clock: Arg
 
     def marking(self, draft: _Draft) -> Part:
-        """What marks a draft's key as seen."""
+        """What fills the slot of a draft's key."""
         begun = _is_begun(self.record[48:], draft.number)
-        return _run(MARK, draft.block, self.record[40:48], begun, self.lifetime, self.due, *draft.bits)
+        told = (self.record[40:48], begun, self.lifetime, self.due, draft.slot, self.clock)
+        return _run(MARK, draft.block, *told)
 
 
 def _put(
@@ -120,12 +118,12 @@ def _is_begun(begun: bytes, number: int) -> int:
 
 
 def _draft(keys: Sequence[Arg], args: Sequence[Arg], m: int, d: int) -> _Draft:
-    at = 4 + m + _DRAFT * d
-    data, px, own, numbers = args[at : at + _DRAFT]
+    at = 5 + m + _DRAFT * d
+    data, px, own, numbers, slot = args[at : at + _DRAFT]
     packed = numbers if isinstance(numbers, bytes) else b""
     scopes = tuple(int.from_bytes(packed[i : i + 4], "big") - 1 for i in range(0, len(packed), 4))
     raw = data if isinstance(data, bytes) else b""
-    return _Draft(keys[m + 2 * d], keys[m + 2 * d + 1], raw, px, own, scopes or tuple(range(m)))
+    return _Draft(keys[m + 2 * d], keys[m + 2 * d + 1], raw, px, own, scopes or tuple(range(m)), slot)
 
 
 def _run(script: Lua, key: Arg, *args: Arg) -> Part:

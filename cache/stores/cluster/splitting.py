@@ -12,7 +12,7 @@ from typing import Any
 import redis
 
 from cache.core.generations import CATEGORY_RECORD
-from cache.core.scripts import CHANGE, COMMIT, DELETE, MAKE_GENERATIONS, SWEEP
+from cache.core.scripts import CHANGE, COMMIT, DELETE, MAKE_GENERATIONS, SWEEP, SWEPT
 from cache.core.steps import Arg, Batch, Call, RunScript, StoreStep
 from cache.errors import StoreError
 from cache.stores.cluster.committing import commit, with_identity
@@ -150,7 +150,14 @@ def _change(step: RunScript, _topology: Topology) -> Plan:
 
 
 def _sweep(step: RunScript, _topology: Topology) -> Plan:
-    return sum(values((yield [_run(step, [key], ()) for key in step.keys])))
+    replies = values((yield [_run(step, [key], ()) for key in step.keys]))
+    return [sum(gone for gone, _ in replies), b"".join(digests for _, digests in replies)]
+
+
+def _swept(step: RunScript, _topology: Topology) -> Plan:
+    mark, *fingerprints = step.args
+    pairs = zip(step.keys, fingerprints, strict=True)
+    return sum(values((yield [_run(step, [key], [mark, some]) for key, some in pairs])))
 
 
 def _commit(step: RunScript, topology: Topology) -> Plan:
@@ -163,4 +170,5 @@ _SCRIPTS: dict[str, Callable[[RunScript, Topology], Plan]] = {
     DELETE.name: _delete,
     CHANGE.name: _change,
     SWEEP.name: _sweep,
+    SWEPT.name: _swept,
 }
