@@ -126,22 +126,22 @@ def test_a_replaced_entry_is_overtaken(glasscache_url: str, kind: str) -> None:
         other = stage.another((FACTS,), verify_share=0.0)
         await stage.cache.set("facts", "k", "old")
 
+        changed, release = threading.Event(), threading.Event()
+
         def compute() -> str:
             changed.set()
             release.wait(PATIENCE_S)
             return "new"
 
-        changed, release = threading.Event(), threading.Event()
-        if stage.kind == "async":
-            release.set()
-            await stage.cache.get_or_compute("facts", "k", compute)
-            await until(changed.is_set)
-            await other.set("facts", "k", "new")
-        else:
-            await stage.cache.get_or_compute("facts", "k", compute)
-            await until(changed.is_set)
-            await other.set("facts", "k", "new")
-            release.set()
+        async def compute_soon() -> str:
+            changed.set()
+            await until(release.is_set)
+            return "new"
+
+        await stage.cache.get_or_compute("facts", "k", compute if kind == "sync" else compute_soon)
+        await until(changed.is_set)
+        await other.set("facts", "k", "new")
+        release.set()
         await until(lambda: counted(stage) > 0)
         assert results(stage) == {"overtaken": 1}
         await other.aclose()

@@ -17,7 +17,7 @@ DETAILS = {
     "hits", "misses", "hit_rate", "miss_reasons", "miss_triggers", "stale", "bypass", "errors", "sets", "writes",
     "deletes", "invalidations", "hit_seconds", "miss_seconds", "compute_seconds", "seconds_avoided", "seconds_spent",
     "bytes_stored", "error_types", "buckets",
-    "savings", "verifications",
+    "savings", "verifications", "waits", "wait_seconds",
 }  # fmt: skip
 
 
