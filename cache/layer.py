@@ -165,6 +165,11 @@ class Cache(Opened):
         if type(found) is Sent:
             return self._run(computing.go_on(self._engine, category, compute, found))  # type: ignore[no-any-return]
         if found is not NOT_NOW:
+            checks = self._checks
+            if checks is not None and category in checks.categories:
+                checks.left -= 1
+                if checks.left < 0:
+                    self._check(category, key, compute, tags)
             return found  # type: ignore[no-any-return]
         return self._run(computing.get_or_compute(self._engine, category, key, compute, ttl=ttl, tags=tags))  # type: ignore[no-any-return]
 
@@ -229,12 +234,19 @@ class Cache(Opened):
                 return self._twin().cached(category, key=key, ttl=ttl, tags=tags, version=version)(function)
             key_of, tags_of = key_maker(function, category, key, version), tags_maker(tags)
             asked, near = Asked(key is None and not callable(tags)), self._near_or_compute
+            checks = self._checks
+            repeats = checks if checks is not None and category in checks.categories else None
 
             @functools.wraps(function)
             def call(*args: Any, **kwargs: Any) -> Any:
                 mark = asked.mark(args, kwargs)
                 wanted = asked.get(mark) if mark is not None else None
                 if wanted is not None and (value := near.answer(category, wanted)) is not MISS:
+                    if repeats is not None:
+                        repeats.left -= 1
+                        if repeats.left < 0:
+                            given = functools.partial(function, *args, **kwargs)
+                            self._check(category, key_of(*args, **kwargs), given, tags_of(*args, **kwargs))
                     return value
                 compute = functools.partial(function, *args, **kwargs)
                 try:

@@ -10,13 +10,14 @@ from collections.abc import Iterable, Mapping
 from functools import reduce
 from typing import Any
 
+from cache.insight import savings
 from telemetry import events
 from telemetry.figures import Figures
 from telemetry.histogram import Histogram
 from telemetry.ledger import Ledger
 from telemetry.recorder import Recorder
 from telemetry.schema import DURATION_BUCKETS
-from telemetry.vocabulary import ALL, GENERAL, MissReason, Outcome, WriteResult
+from telemetry.vocabulary import ALL, GENERAL, MissReason, Outcome, VerificationResult, WriteResult
 
 _PERCENTILES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 
@@ -145,6 +146,8 @@ def summarise(figures: Figures, categories: Iterable[str]) -> dict[str, Any]:
     hits, misses = _by_category(figures, Outcome.HIT), _by_category(figures, Outcome.MISS)
     seen = _seen(figures)
     names = dict.fromkeys((*(name for name in categories if name in seen), *sorted(seen)))
+    saved, in_all, losing = savings.report(figures)
+    by_category = {name: _category(figures, name, hits[name], misses[name]) for name in names}
     return {
         "total_requests": hits.total() + misses.total(),
         "hits": hits.total(),
@@ -153,10 +156,15 @@ def summarise(figures: Figures, categories: Iterable[str]) -> dict[str, Any]:
         "sets": _sets(figures),
         "deletes": figures.deletes.total(),
         "errors": figures.errors.total(),
-        "categories": {name: _category(figures, name, hits[name], misses[name]) for name in names},
+        "categories": {
+            name: {**found, "savings": saved.get(name) or savings.nothing()} for name, found in by_category.items()
+        },
         "invalidations": figures.invalidations.total(),
         "seconds_avoided": sum(figures.avoided_s.values(), 0.0),
         "seconds_spent": sum(figures.overhead_s.values(), 0.0),
+        "savings": in_all,
+        "losing": losing,
+        "verifications": _verifications(figures),
         "telemetry_dropped": figures.dropped,
         "since": figures.since,
         "bucket_bounds_s": list(DURATION_BUCKETS),
@@ -223,6 +231,7 @@ def _category(figures: Figures, name: str, hits: int, misses: int) -> dict[str, 
         "seconds_avoided": figures.avoided_s.get(name, 0.0),
         "seconds_spent": figures.overhead_s.get(name, 0.0),
         "bytes_stored": figures.bytes_stored[name],
+        "verifications": _verifications(figures, name),
         "error_types": _error_types(figures, name),
         "buckets": {
             "hit": _buckets(figures.durations.get((name, Outcome.HIT))),
@@ -230,6 +239,15 @@ def _category(figures: Figures, name: str, hits: int, misses: int) -> dict[str, 
             "compute": _buckets(figures.computations.get(name)),
         },
     }
+
+
+def _verifications(figures: Figures, name: str | None = None) -> dict[str, int]:
+    """Hits that were computed again, by result; of all categories without a name."""
+    found = dict.fromkeys((result.value for result in VerificationResult), 0)
+    for (category, result), n in figures.verifications.items():
+        if name in (None, category):
+            found[result.value] += n
+    return found
 
 
 def _error_types(figures: Figures, name: str) -> dict[str, int]:

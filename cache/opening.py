@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -11,6 +11,7 @@ from cache.core.engine import Engine
 from cache.core.policies import Policy, PolicyTable
 from cache.core.tenants import Tenants
 from cache.errors import CacheKeyError
+from cache.insight.prices import Prices
 from cache.stores.forking import in_forked_child
 from telemetry.vocabulary import Operation
 
@@ -32,6 +33,7 @@ class Opened:
         self._engine: Engine = parts.engine
         self._near = Answers(parts.engine, Operation.GET)
         self._near_or_compute = Answers(parts.engine, Operation.GET_OR_COMPUTE)
+        self._checks = parts.engine.checks
         self._lender: tuple[Self, str] | None = None
         if not parts.lent:
             # a view has no tenants, and what is registered for a fork is never let go
@@ -102,10 +104,27 @@ class Opened:
         view._lender = self, tenant
         return view
 
+    def _check(self, category: str, key: Any, compute: Callable[[], Any], tags: Sequence[str]) -> None:
+        """Have a hit computed again in the background; nothing of it reaches the caller."""
+        engine = self._engine
+        try:
+            policy = engine.policies[category]
+            check = engine.checks and engine.checks.chosen(engine, policy, engine.want(policy, key, tags), compute)
+            if check and not self._parts.runner.background(check):
+                check.left()
+        except Exception:
+            engine.recorder.ledger.drop()
+
     @property
     def policies(self) -> PolicyTable:
         """The categories and what each promises."""
         return self._engine.policies
+
+    @property
+    def prices(self) -> Prices:
+        """What computations cost, as the settings say."""
+        prices: Prices = self._parts.settings.price_list
+        return prices
 
     @property
     def pending(self) -> bool:

@@ -23,7 +23,7 @@ from cache.stores.contract import AsyncStore, Store
 T = TypeVar("T")
 
 REFRESHERS = 2
-"""Threads that refresh in the background."""
+"""Threads that refresh in the background; one more checks hits."""
 
 MAX_BACKGROUND = 64
 """Operations in the background at a time; beyond it a refresh is left to a later hit."""
@@ -55,7 +55,7 @@ class Runner:
             Compute: lambda step: step.call(),
             Wait: self._wait,
             Pause: lambda step: sleep(step.seconds),
-            Background: lambda step: self._start(step.operation),
+            Background: lambda step: self.background(step.operation),
         }
         self.begin_anew()
 
@@ -92,19 +92,21 @@ class Runner:
         step.flight.on_end(landed.set)
         return landed.wait(step.seconds)
 
-    def _start(self, operation: Callable[[], Operation[Any]]) -> None:
+    def background(self, operation: Callable[[], Operation[Any]]) -> bool:
+        """Carry an operation through beside everything else; False when it will not be done."""
         with self._lock:
             if len(self._running) >= MAX_BACKGROUND:
-                return
+                return False
             if self._pool is None:
-                self._pool = ThreadPoolExecutor(REFRESHERS, thread_name_prefix="glasscache-refresh")
+                self._pool = ThreadPoolExecutor(REFRESHERS + 1, thread_name_prefix="glasscache-refresh")
             try:
                 future = self._pool.submit(self._in_background, operation)
             except RuntimeError:
                 # the process is ending, or has no thread left: the caller has its answer all the same
-                return
+                return False
             self._running.add(future)
         future.add_done_callback(self._running.discard)
+        return True
 
     def _in_background(self, operation: Callable[[], Operation[Any]]) -> None:
         try:
@@ -164,14 +166,17 @@ class AsyncRunner:
         if isinstance(step, Pause):
             return await asyncio.sleep(step.seconds)
         if isinstance(step, Background):
-            return self._start(step.operation)
+            return self.background(step.operation)
         return await self.store.execute(step)
 
-    def _start(self, operation: Callable[[], Operation[Any]]) -> None:
-        if len(self._tasks) < MAX_BACKGROUND:
-            task = asyncio.get_running_loop().create_task(self._in_background(operation))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    def background(self, operation: Callable[[], Operation[Any]]) -> bool:
+        """Carry an operation through beside everything else; False when it will not be done."""
+        if len(self._tasks) >= MAX_BACKGROUND:
+            return False
+        task = asyncio.get_running_loop().create_task(self._in_background(operation))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
 
     async def _in_background(self, operation: Callable[[], Operation[Any]]) -> None:
         try:

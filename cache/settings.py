@@ -15,6 +15,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from cache.core.keys import check_namespace
 from cache.core.ttl import seconds
 from cache.errors import CacheError, SettingsError
+from cache.insight.prices import Prices
+from cache.insight.prices import read as read_prices
 
 _EXAMPLES = {
     "CACHE_ENABLED": "true",
@@ -41,6 +43,12 @@ _EXAMPLES = {
     "CACHE_API_DOCS": "auto",
     "CACHE_API_METRICS": "true",
     "CACHE_API_RATE": "600",
+    "CACHE_REPEATABLE": "embedding,prompt",
+    "CACHE_VERIFY_SHARE": "0.001",
+    "CACHE_VERIFY_RATE": "1",
+    "CACHE_VERIFY_DROP": "true",
+    "CACHE_PRICES": "embedding=0.00002/token:500,tool=0.01/computation",
+    "CACHE_CURRENCY": "EUR",
     "CACHE_API_PAGE": "auto",
     "CACHE_GRAFANA_URL": "http://localhost:3000",
     "CACHE_JAEGER_URL": "http://localhost:16686",
@@ -103,6 +111,12 @@ class Settings(BaseSettings):
     fleet: bool = Field(True, validation_alias=_variable("CACHE_FLEET"))
     local_categories: str = Field("", validation_alias=_variable("CACHE_LOCAL_CATEGORIES"))
     local_max_bytes: int = Field(64 << 20, ge=1 << 16, le=1 << 40, validation_alias=_variable("CACHE_LOCAL_MAX_BYTES"))
+    repeatable: str = Field("", validation_alias=_variable("CACHE_REPEATABLE"))
+    verify_share: float = Field(0.001, ge=0, le=1, validation_alias=_variable("CACHE_VERIFY_SHARE"))
+    verify_rate: float = Field(1.0, gt=0, le=1000, validation_alias=_variable("CACHE_VERIFY_RATE"))
+    verify_drop: bool = Field(False, validation_alias=_variable("CACHE_VERIFY_DROP"))
+    prices: str = Field("", validation_alias=_variable("CACHE_PRICES"))
+    currency: str = Field("EUR", pattern=r"^[A-Z]{3}$", validation_alias=_variable("CACHE_CURRENCY"))
     tenant_max_bytes: int = Field(0, ge=0, le=1 << 50, validation_alias=_variable("CACHE_TENANT_MAX_BYTES"))
     ttls: dict[str, float] = Field(default_factory=dict, validation_alias=AliasChoices("ttls"))
 
@@ -142,6 +156,12 @@ class Settings(BaseSettings):
             raise ValueError("host names separated by commas, without scheme and port")
         return ",".join(names)
 
+    @field_validator("prices")
+    @classmethod
+    def _prices(cls, value: str) -> str:
+        read_prices(value)
+        return value
+
     @field_validator("grafana_url", "jaeger_url")
     @classmethod
     def _link(cls, value: str) -> str:
@@ -150,7 +170,7 @@ class Settings(BaseSettings):
             raise ValueError("an address that begins with http:// or https://, without user and query")
         return value.rstrip("/")
 
-    @field_validator("local_categories")
+    @field_validator("local_categories", "repeatable")
     @classmethod
     def _categories(cls, value: str) -> str:
         names = [name.strip() for name in value.split(",") if name.strip()]
@@ -225,6 +245,16 @@ class Settings(BaseSettings):
     def locals(self) -> tuple[str, ...]:
         """The categories that are kept in the process too."""
         return tuple(self.local_categories.split(",")) if self.local_categories else ()
+
+    @property
+    def repeatables(self) -> tuple[str, ...]:
+        """The categories whose computations are declared repeatable here."""
+        return tuple(self.repeatable.split(",")) if self.repeatable else ()
+
+    @property
+    def price_list(self) -> Prices:
+        """What computations cost."""
+        return Prices(read_prices(self.prices), self.currency)
 
     def category_ttls(self) -> Mapping[str, float]:
         """TTL by category, seconds: the specification's four and every other ``CACHE_TTL_<CATEGORY>``."""

@@ -72,7 +72,40 @@ def figures(summary: dict[str, Any]) -> str:
     )
     if "processes" in summary:
         head += f"{fleet(summary)}\n"
-    return f"{head}\n{categories(summary)}" if summary["categories"] else head
+    return f"{head}\n{categories(summary)}\n\n{savings(summary)}" if summary["categories"] else head
+
+
+def savings(summary: dict[str, Any]) -> str:
+    """Whether it pays, with the interval, and which categories lose."""
+    saved = summary["savings"]
+    text = f"net {_between(saved)}"
+    if saved["money"] is not None:
+        money = saved["money"]
+        text += f"; computations for {money['amount']:.2f} {money['currency']} were not needed"
+    if saved["note"]:
+        text += f"; {saved['note']}"
+    for name in summary["losing"]:
+        found = summary["categories"][name]["savings"] if name in summary["categories"] else None
+        if found is not None:
+            text += f"\n{coloured(f'{name} loses time', 'warn')}: {_between(found)}"
+    checked = summary["verifications"]
+    if sum(checked.values()):
+        said = ", ".join(f"{n} {result}" for result, n in checked.items() if n)
+        text += f"\nhits computed again: {coloured(said, 'fail' if checked['different'] else 'ok')}"
+    return text
+
+
+def _between(saved: dict[str, Any]) -> str:
+    """Net seconds and the ends of their interval."""
+    value = signed(saved["seconds"])
+    if saved["low"] is None:
+        return f"{value} saved"
+    return f"{value} saved ({signed(saved['low'])} to {signed(saved['high'])} in {saved['confidence']:.0%} of cases)"
+
+
+def signed(value: float) -> str:
+    """A duration that may be below nothing."""
+    return f"-{seconds(-value)}" if value < 0 else seconds(value)
 
 
 def categories(summary: dict[str, Any]) -> str:

@@ -23,6 +23,7 @@ from cache.core.local import LocalTier
 from cache.core.pending import Debts, Pending
 from cache.core.policies import Policy, PolicyTable
 from cache.core.together import Questions
+from cache.insight.checks import Checks
 from cache.metrics import get_metrics
 from cache.running import AsyncRunner, Runner
 from cache.settings import Settings
@@ -38,7 +39,7 @@ from telemetry.vocabulary import BreakerState, Tier
 
 _log = logging.getLogger("glasscache")
 
-P = TypeVar("P", Runner, AsyncRunner, Flights, Questions, Pending, Debts, Budgets, History, LocalTier, Listener)
+P = TypeVar("P", Runner, AsyncRunner, Flights, Questions, Pending, Debts, Budgets, History, LocalTier, Listener, Checks)
 
 
 @dataclass(slots=True)
@@ -61,6 +62,8 @@ class Parts:
         """Drain and close within ``seconds``; then end the server that was started."""
         if self.lent:
             return
+        if self.engine.checks is not None:
+            self.engine.checks.close()
         if self.listener is not None:
             self.listener.close(seconds)
         self.runner.close(seconds)
@@ -83,6 +86,8 @@ class AsyncParts:
         """Drain and close within ``seconds``; then end the server that was started."""
         if self.lent:
             return
+        if self.engine.checks is not None:
+            self.engine.checks.close()
         if self.listener is not None:
             await asyncio.to_thread(self.listener.close, seconds)
         await self.runner.aclose(seconds)
@@ -157,6 +162,7 @@ def _engine(
     settings: Settings, policies: Iterable[Policy], recorder: Recorder, clock: Clock, store: Store | AsyncStore
 ) -> Engine:
     table = PolicyTable(policies).with_ttls(settings.category_ttls()).with_local(settings.locals)
+    table = table.with_repeatable(settings.repeatables)
     for name, policy in table.items():
         recorder.register_category(name, policy.ttl_s)
     engine = Engine(
@@ -173,6 +179,7 @@ def _engine(
         read_s=settings.read_deadline,
         write_s=settings.write_deadline,
         settle_s=settle_s(_url(settings)),
+        checks=_checks(settings, table, clock),
         budgets=Budgets(settings.tenant_max_bytes, clock.monotonic) if settings.tenant_max_bytes else None,
     )
     if engine.budgets is not None:
@@ -208,6 +215,15 @@ def _listener(settings: Settings, engine: Engine, store: Store | AsyncStore, url
     listener.find = getattr(store, "where", listener.find)
     engine.local = _forking(tier)
     return _forking(listener)
+
+
+def _checks(settings: Settings, table: PolicyTable, clock: Clock) -> Checks | None:
+    """What computes a share of the hits again, where a category is repeatable."""
+    categories = [name for name, policy in table.items() if policy.repeatable]
+    if not categories or not settings.verify_share or not settings.enabled:
+        return None
+    share, rate = settings.verify_share, settings.verify_rate
+    return _forking(Checks(categories, share, rate, drop=settings.verify_drop, monotonic=clock.monotonic))
 
 
 def _sealer(settings: Settings, clock: Clock) -> Sealer:

@@ -5,7 +5,7 @@ An account is added to by the ledger, under its lock; what it holds is moved int
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from telemetry.buckets import Buckets, Ids
 from telemetry.events import Lookup, OperationEvent
@@ -24,6 +24,7 @@ from telemetry.schema import (
     operation_span,
 )
 from telemetry.vocabulary import ErrorType, FlightScope, Operation, Outcome, Tier
+from telemetry.worth import LOOK_EVERY, Worth, of_another, of_computation, of_hits
 
 Ended = tuple[Outcome, Tier | None]
 """How a whole operation ended: what its duration is counted under."""
@@ -56,7 +57,10 @@ class Cell:
 class CategoryAccount:
     """What is counted by category alone."""
 
-    __slots__ = ("ages", "avoided_s", "bytes_stored", "computations", "name", "overhead_s", "sizes", "timed", "waits")
+    __slots__ = (
+        "ages", "avoided_s", "batches", "bytes_stored", "computations", "name", "overhead_s", "sizes", "timed", "waits",
+        "worth"
+    )  # fmt: skip
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -66,7 +70,8 @@ class CategoryAccount:
         """Begin at nothing."""
         self.avoided_s = self.overhead_s = 0.0
         self.timed = False
-        self.bytes_stored = 0
+        self.bytes_stored = self.batches = 0
+        self.worth: dict[Worth, float] = {}
         self.ages: Buckets | None = None
         self.sizes: Buckets | None = None
         self.computations: dict[ErrorType | None, Buckets] = {}
@@ -95,6 +100,18 @@ class CategoryAccount:
         where = buckets.record(seconds)
         if ids is not None:
             buckets.exemplars[where] = (seconds, *ids)
+        if failure is None:
+            self.worthy(of_computation(seconds))
+
+    def again(self, before_s: float, seconds: float) -> None:
+        """Count that a key took another time than before, seconds."""
+        self.worthy(of_another(before_s, seconds))
+
+    def worthy(self, sums: Mapping[Worth, float]) -> None:
+        """Add to what tells how sure the savings are."""
+        worth = self.worth
+        for what, n in sums.items():
+            worth[what] = worth.get(what, 0.0) + n
 
     def waited(self, scope: FlightScope, seconds: float, ids: Ids | None) -> None:
         """Count a wait, seconds."""
@@ -107,9 +124,12 @@ class CategoryAccount:
 
     def settle(self, figures: Figures) -> None:
         """Move the sums into ``figures``."""
+        name = self.name
+        for what, n in self.worth.items():
+            figures.worth[name, what] = figures.worth.get((name, what), 0.0) + n
+        self.worth.clear()
         if not self.timed:
             return
-        name = self.name
         figures.overhead_s[name] = figures.overhead_s.get(name, 0.0) + self.overhead_s
         figures.avoided_s[name] = figures.avoided_s.get(name, 0.0) + self.avoided_s
         if self.bytes_stored:
@@ -206,12 +226,16 @@ class Account:
                 aged = tuple(span for age_s, span in zip(ages, ids, strict=True) if age_s >= 0.0)
                 ages = tuple(age_s for age_s in ages if age_s >= 0.0)
             overhead_s, avoided_s = sum(durations), sum(avoided)
+            worth = of_hits(avoided, look=category.batches % LOOK_EVERY == 0) if avoided_s else None
             cell.durations.record_all(durations, ids)
         except Exception:
             return False
         category.timed = True
         category.overhead_s += overhead_s
         category.avoided_s += avoided_s
+        if worth is not None:
+            category.batches += 1
+            category.worthy(worth)
         if ages:
             if category.ages is None:
                 # the first of these was measured some time ago

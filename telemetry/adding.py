@@ -8,6 +8,7 @@ from telemetry.events import OperationEvent
 from telemetry.figures import Figures
 from telemetry.series import error_labels
 from telemetry.vocabulary import Trigger
+from telemetry.worth import Worth, of_hits
 
 
 def add(figures: Figures, event: OperationEvent, duration_s: float | None, account: Account, ids: Ids | None) -> None:
@@ -32,7 +33,10 @@ def add(figures: Figures, event: OperationEvent, duration_s: float | None, accou
     overhead_s = duration_s - event.compute_s - event.wait_s if rest else duration_s
     if overhead_s > 0.0:
         category.overhead_s += overhead_s
-    category.avoided_s += event.avoided_s
+    if event.avoided_s:
+        category.avoided_s += event.avoided_s
+        # of a batch only the sum is known: taken for one hit it makes nothing surer than it is
+        category.worthy(of_hits((event.avoided_s,), look=False))
     if durations is None:
         durations = account.ended((event.outcome(), event.tier()))
     where = durations.record(duration_s)
@@ -68,5 +72,9 @@ def _measure_rest(event: OperationEvent, category: CategoryAccount, ids: Ids | N
     for seconds, failure in event.computed:
         within = ids if ids is None or not event.compute_span else (*ids[:2], event.compute_span)
         category.computed(seconds, failure, within)
+    for before_s, seconds in event.again:
+        category.again(before_s, seconds)
+    if event.wait_s or event.shared_s:
+        category.worthy({Worth.WAITED: event.wait_s, Worth.SHARED: event.shared_s})
     for scope, seconds, span in event.wait_times:
         category.waited(scope, seconds, ids if ids is None or not span else (*ids[:2], span))

@@ -85,6 +85,10 @@ class OperationEvent:
     compute_s = _Rest(0.0)
     wait_s = _Rest(0.0)
     computed = _Rest[list[tuple[float, ErrorType | None]]](_NO_LIST)
+    shared_s = _Rest(0.0)
+    """What the computations took that this caller waited for instead of computing itself, seconds."""
+    again = _Rest[list[tuple[float, float]]](_NO_LIST)
+    """Of each key that was computed again: seconds before and now."""
     sizes = _Rest[list[int]](_NO_LIST)
     waits = _Rest[list[FlightScope]](_NO_LIST)
     wait_times = _Rest[list[tuple[FlightScope, float, int]]](_NO_LIST)
@@ -212,6 +216,11 @@ class OperationEvent:
         self.computed.append((seconds, failure))
         if failure is not None:
             self.failed = True
+
+    def computed_again(self, before_s: float, seconds: float) -> None:
+        """Say that a key was computed again, whose entry tells how long it took before."""
+        if before_s > 0.0:
+            self.again = [*self.again, (before_s, seconds)]
 
     def count(self, outcome: Outcome) -> int:
         """How many lookups ended so."""

@@ -19,8 +19,10 @@ from telemetry.vocabulary import (
     Outcome,
     Tier,
     Trigger,
+    VerificationResult,
     WriteResult,
 )
+from telemetry.worth import Worth
 
 RequestKey = tuple[str, Operation, Outcome, Tier | None, MissReason | None]
 
@@ -39,8 +41,10 @@ class Figures:
     waits: Counter[tuple[str, FlightScope]] = field(default_factory=Counter)
     bytes_stored: Counter[str] = field(default_factory=Counter)
     transitions: Counter[BreakerState] = field(default_factory=Counter)
+    verifications: Counter[tuple[str, VerificationResult]] = field(default_factory=Counter)
     avoided_s: dict[str, float] = field(default_factory=dict)
     overhead_s: dict[str, float] = field(default_factory=dict)
+    worth: dict[tuple[str, Worth], float] = field(default_factory=dict)
     breakers: dict[str, BreakerState] = field(default_factory=dict)
     ttls_s: dict[str, float] = field(default_factory=dict)
     """What each registered category's policy promises, seconds: a setting, not a sum."""

@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from opentelemetry.metrics import CallbackOptions, Histogram, Meter, NoOpHistogram, Observation
 
-from telemetry import schema
+from telemetry import savings, schema
 from telemetry.buckets import Buckets
 from telemetry.events import OperationEvent
 from telemetry.figures import Figures
@@ -35,6 +35,8 @@ _TABLES: tuple[tuple[Metric, Table], ...] = (
     (schema.FLIGHT_WAITS, lambda figures: figures.waits),
     (schema.AVOIDED, lambda figures: {(name,): s for name, s in figures.avoided_s.items()}),
     (schema.OVERHEAD, lambda figures: {(name,): s for name, s in figures.overhead_s.items()}),
+    (schema.VERIFICATIONS, lambda figures: figures.verifications),
+    (schema.TIME_SAVED, savings.table),
     (schema.BREAKER_TRANSITIONS, lambda figures: {(state,): n for state, n in figures.transitions.items()}),
     (schema.BREAKER, lambda figures: {(name,): BREAKER_GAUGE[state] for name, state in figures.breakers.items()}),
     (schema.POLICY_TTL, lambda figures: {(name,): s for name, s in figures.ttls_s.items()}),

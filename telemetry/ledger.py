@@ -33,6 +33,7 @@ from telemetry.vocabulary import (
     OTHER,
     BreakerState,
     Operation,
+    VerificationResult,
 )
 
 MAX_STORES = 16
@@ -218,6 +219,18 @@ class Ledger:
             if changed:
                 self._figures.transitions[state] += 1
             return changed
+
+    def verified(self, category: str, result: VerificationResult, times: Iterable[tuple[float, float]] = ()) -> None:
+        """Count a hit that was computed again.
+
+        Args:
+            times: seconds that its computation took before and now.
+        """
+        account = self.account(category, Operation.GET_OR_COMPUTE)
+        with self._lock:
+            self._figures.verifications[account.category.name, result] += 1
+            for before_s, seconds in times:
+                account.category.again(before_s, seconds)
 
     def drop(self) -> None:
         """Note that an event could not be recorded as it should."""

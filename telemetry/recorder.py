@@ -23,6 +23,7 @@ from telemetry.local import LocalAccounts
 from telemetry.operations import OperationScope
 from telemetry.run_ring import RunRing
 from telemetry.scopes import ComputeScope, RefreshScope, WaitScope
+from telemetry.verifying import VerifyScope
 from telemetry.vocabulary import GENERAL, BreakerState, FlightScope, Operation
 
 
@@ -136,6 +137,14 @@ class Recorder:
     def refresh(self, category: str, cause: SpanContext | None) -> RefreshScope:
         """A root span for a background refresh, linked to what caused it."""
         return RefreshScope(self._kit, category, cause)
+
+    def verify(self, category: str, digest: str, cause: SpanContext | None) -> VerifyScope:
+        """A root span for a hit that is computed again, linked to what caused it.
+
+        Args:
+            digest: first 16 hex of the key's SHA-256.
+        """
+        return VerifyScope(self._kit, category, digest, cause)
 
     def breaker(self, store: str, state: BreakerState) -> None:
         """Note the state of a store's breaker; the same state again is no transition."""

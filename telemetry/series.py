@@ -17,6 +17,7 @@ from telemetry import schema
 from telemetry.vocabulary import (
     ALL,
     GENERAL,
+    Bound,
     BreakerState,
     ErrorType,
     EvictionCause,
@@ -27,6 +28,7 @@ from telemetry.vocabulary import (
     Outcome,
     Tier,
     Trigger,
+    VerificationResult,
     WriteResult,
 )
 
@@ -109,6 +111,8 @@ _BY_CATEGORY: Mapping[str, Callable[[str], Iterator[Labels]]] = {
     schema.INVALIDATIONS.name: _each(Trigger),
     schema.ERRORS.name: _errors,
     schema.FLIGHT_WAITS.name: _each(FlightScope),
+    schema.TIME_SAVED.name: _each(Bound),
+    schema.VERIFICATIONS.name: _each(VerificationResult),
     schema.FLIGHT_WAIT_DURATION.name: _each(FlightScope),
 }
 

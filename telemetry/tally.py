@@ -168,6 +168,11 @@ def enter(tally: Tally) -> Token[tuple[Tally, ...]]:
     return _runs.set((*_runs.get(), tally))
 
 
+def outside() -> Token[tuple[Tally, ...]]:
+    """Let what happens in this context from now on be added to no run."""
+    return _runs.set(())
+
+
 def leave(token: Token[Any]) -> None:
     """Undo ``enter``; without effect in another context than the one it was called in."""
     try:

@@ -126,6 +126,8 @@ class Trigger(StrEnum):
     FILE = "file"
     TAG = "tag"
     ADMIN = "admin"
+    VERIFICATION = "verification"
+    """A hit was computed again and was found to be wrong."""
 
 
 class FlightScope(StrEnum):
@@ -165,4 +167,16 @@ class VerificationResult(StrEnum):
 
     SAME = "same"
     DIFFERENT = "different"
+    """The entry that answered is valid still, and is not what is computed now, twice."""
+    OVERTAKEN = "overtaken"
+    """The entry was replaced, invalidated or expired meanwhile, or what it is made from changed: nothing is said."""
     FAILED = "failed"
+    """It could not be computed or compared, or the store was in trouble."""
+
+
+class Bound(StrEnum):
+    """Which end of an estimate (``cache.bound``)."""
+
+    LOW = "low"
+    MIDDLE = "middle"
+    HIGH = "high"

@@ -17,6 +17,31 @@ class Percentiles(BaseModel):
     p99: float | None = Field(description="99th percentile, seconds.")
 
 
+class Money(BaseModel):
+    """What the spared computations would have been charged."""
+
+    currency: str = Field(description="ISO 4217, as CACHE_CURRENCY says.")
+    amount: float = Field(description="By the price in CACHE_PRICES.")
+    low: float | None = Field(description="Lower end of the interval.")
+    high: float | None = Field(description="Upper end of the interval.")
+
+
+class Savings(BaseModel):
+    """Time saved, net: avoided + shared - spent - waited."""
+
+    seconds: float = Field(description="Net seconds saved; negative when the cache costs more than it saves.")
+    low: float | None = Field(description="Lower end of the interval; null when too few computations were measured.")
+    high: float | None = Field(description="Upper end of the interval.")
+    confidence: float = Field(description="How often such an interval holds the truth, 0..1.")
+    avoided: float = Field(description="Seconds that the hits would have cost.")
+    shared: float = Field(description="Seconds of computations that waiting callers were given instead of computing.")
+    spent: float = Field(description="Seconds of lookups, writes and misses, computations and waits left out.")
+    waited: float = Field(description="Seconds that callers waited for another one's computation.")
+    loses: bool = Field(description="True when it costs more than it saves, and chance does not explain it.")
+    note: str | None = Field(description="Why there is no interval.")
+    money: Money | None = Field(description="Null where CACHE_PRICES names no price.")
+
+
 class Buckets(BaseModel):
     """A histogram of durations."""
 
@@ -57,6 +82,10 @@ class CategoryMetrics(BaseModel):
     seconds_avoided: float = Field(description="Seconds of computation that the hits saved.")
     seconds_spent: float = Field(description="Seconds that the cache itself cost.")
     bytes_stored: int = Field(description="Bytes of the entries that were written.")
+    savings: Savings = Field(description="Whether the category pays.")
+    verifications: dict[str, int] = Field(
+        description="Hits that were computed again, by result: same, different, overtaken, failed."
+    )
     error_types: dict[str, int] = Field(description="Errors by kind: timeout, refused, breaker_open, ...")
     buckets: BucketsOfCategory = Field(description="Durations, as `glasscache compare` reads them.")
 
@@ -77,6 +106,9 @@ class Metrics(BaseModel):
     invalidations: int = Field(description="Scopes and patterns made invalid.")
     seconds_avoided: float = Field(description="Seconds of computation that the hits saved.")
     seconds_spent: float = Field(description="Seconds that the cache itself cost.")
+    savings: Savings = Field(description="Whether the cache pays, all categories together.")
+    losing: list[str] = Field(description="Categories that lose time, the worst first.")
+    verifications: dict[str, int] = Field(description="Hits that were computed again, by result.")
     telemetry_dropped: int = Field(description="Events that the accounting itself could not record as it should.")
     scope: Literal["process", "fleet"] = Field(
         description="Whose figures these are. `process` although `fleet` was asked for: the others' cannot be had, "

@@ -18,6 +18,7 @@ from cache.api.since import Since
 from cache.async_layer import AsyncCache
 from cache.audit import digest, of_tenant
 from cache.fleet import Fleet
+from cache.insight.prices import priced
 from telemetry.vocabulary import Trigger
 
 LONGEST_KEY = 2048
@@ -66,10 +67,10 @@ def cache_routes(cache: AsyncCache, past: Since, fleet: Fleet, token: str, admin
     ) -> JSONResponse:
         """What the cache did in this process, or in all of them. 200 whatever the store says."""
         if scope == "process":
-            return JSONResponse(past.summary(since))
+            return JSONResponse(priced(past.summary(since), cache.prices))
         if since is not None:
             raise ProblemError(422, "since", "a process knows its own past only: compare two snapshots of the fleet")
-        return JSONResponse(await of_all.ask())
+        return JSONResponse(priced(await of_all.ask(), cache.prices))
 
     @router.post("/invalidate", response_model=Invalidated, dependencies=guarded, responses=refusals)
     async def invalidate(

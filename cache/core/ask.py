@@ -185,6 +185,16 @@ def run_computation(ask: Ask) -> Operation[Any]:
         return (yield Compute(ask.compute))
 
 
+def computed_again(ask: Ask, seconds: float) -> None:
+    """Count what a key's computation took now beside what it took before, where an entry of it tells.
+
+    Args:
+        seconds: what it took now.
+    """
+    if ask.found is not None and ask.found.entry is not None:
+        ask.event.computed_again(ask.found.entry.cost_s, seconds)
+
+
 def remember(ask: Ask, error: Exception) -> None:
     """Keep a computation's failure in mind where the policy says so: negative caching, or a throttled origin."""
     policy, now = ask.policy, ask.engine.clock.monotonic()

@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
-from cache.core.ask import Ask, from_entry, serve_stale, unwrap
+from cache.core.ask import Ask, computed_again, from_entry, serve_stale, unwrap
 from cache.core.codecs import Encoded
 from cache.core.engine import Engine, Operation
 from cache.core.flights import Flight, FlightState
@@ -162,6 +162,7 @@ def _follow(batch: _Batch, name: str, flight: Flight) -> Operation[None]:
             yield Wait(flight, batch.policy.wait_s)
     if flight.state is FlightState.LANDED and isinstance(flight.result, Encoded):
         batch.ask(name).missed()
+        batch.event.shared_s += flight.cost_s
         batch.values[name] = copy_of(batch.policy, flight.result)
 
 
@@ -213,8 +214,10 @@ def _keep(batch: _Batch, results: dict[str, Any], led: dict[str, Flight | None],
     for name, result in results.items():
         ask, flight = batch.ask(name), led[name]
         ask.missed()
+        computed_again(ask, cost_s)
         batch.values[name], encoded = encode_result(batch.policy, result, batch.event, began)
         if flight is not None:
+            flight.cost_s = cost_s
             flight.end(FlightState.LANDED, result=encoded)
         if encoded is not None and ask.found is not None and ask.found.trouble is None:
             drafts.append(draft_of(ask.wanted, encoded, result, batch.seconds, cost_s, ask.found.fence))

@@ -11,7 +11,17 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from cache.core import fleet
-from cache.core.ask import Ask, due, from_entry, look_for, remember, run_computation, settle_failure, unwrap
+from cache.core.ask import (
+    Ask,
+    computed_again,
+    due,
+    from_entry,
+    look_for,
+    remember,
+    run_computation,
+    settle_failure,
+    unwrap,
+)
 from cache.core.codecs import Encoded
 from cache.core.engine import Engine, Operation
 from cache.core.flights import Flight, FlightState
@@ -61,7 +71,9 @@ def _found_or_computed(
         try:
             found = yield from look_for(ask, sent)
             if isinstance(found, tuple):
-                return count(event, found, engine.clock.time())
+                answer = count(event, found, engine.clock.time())
+                yield from _check(ask)
+                return answer
             ask.found = found
             answer = from_entry(ask)
             if answer is not MISS:
@@ -69,10 +81,24 @@ def _found_or_computed(
                     # what caused it is known here and now; the refresh runs elsewhere, later
                     cause = engine.recorder.current_span_context()
                     yield Background(lambda: refresh(ask, cause))
+                elif found is not None and found.reason is None:
+                    yield from _check(ask)
                 return answer
             return (yield from _fly(ask, ticket))
         finally:
             engine.flights.leave(name)
+
+
+def _check(ask: Ask) -> Operation[None]:
+    """Now and then, have a hit computed again in the background."""
+    checks, policy = ask.engine.checks, ask.policy
+    if checks is None or policy.name not in checks.categories:
+        return
+    checks.left -= 1
+    if checks.left < 0:
+        check = checks.chosen(ask.engine, policy, ask.wanted, ask.compute)
+        if check is not None and not (yield Background(check)):
+            check.left()
 
 
 def bypass(engine: Engine, category: str, compute: Callable[[], Any]) -> Operation[Any]:
@@ -116,6 +142,7 @@ def _follow(ask: Ask, flight: Flight) -> Operation[Any]:
         return settle_failure(ask, flight.error)
     if flight.state is FlightState.LANDED and isinstance(flight.result, Encoded):
         ask.missed()
+        ask.event.shared_s += flight.cost_s
         return copy_of(ask.policy, flight.result)
     ask.missed()
     return unwrap((yield from run_computation(ask)))
@@ -146,7 +173,9 @@ def produce(ask: Ask, flight: Flight) -> Operation[Any]:
         return settle_failure(ask, error)
     ask.engine.failures.forget(ask.wanted.address.name)
     ask.missed()
+    computed_again(ask, ask.event.compute_s)
     value, encoded = encode_result(ask.policy, result, ask.event, began)
+    flight.cost_s = ask.event.compute_s
     flight.end(FlightState.LANDED, result=encoded)
     if encoded is not None and ask.found is not None and ask.found.trouble is None:
         draft = draft_of(ask.wanted, encoded, result, ask.seconds, ask.event.compute_s, ask.found.fence)
@@ -175,6 +204,7 @@ def refresh(ask: Ask, cause: Any) -> Operation[None]:
                 except Exception as error:
                     remember(again, error)
                     return
+                computed_again(again, event.compute_s)
                 _, encoded = encode_result(ask.policy, result, event, began)
                 if encoded is not None:
                     draft = draft_of(ask.wanted, encoded, result, ask.seconds, event.compute_s, fence)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from cache.clock import Clock, Deadline
 from cache.core.budget import Budget, Budgets
+from cache.core.checking import Checks
 from cache.core.entry import Sealer
 from cache.core.fingerprint import Fingerprint
 from cache.core.flights import Flights
@@ -59,6 +60,7 @@ class Engine:
         debts: what is pending of tenants; None makes a new account.
         budgets: how much the namespace and each tenant may write; None sets no bounds.
         local: what is kept in the process for the categories that ask for it; None where none does.
+        checks: chooses hits that are computed again; None where no category is repeatable.
     """
 
     recorder: Recorder
@@ -83,6 +85,7 @@ class Engine:
     failures: FailureMemory = field(default_factory=FailureMemory)
     history: History = field(default_factory=History)
     local: LocalTier | None = None
+    checks: Checks | None = None
     debts: Debts = None  # type: ignore[assignment]
     budgets: Budgets | None = None
     budget: Budget | None = field(init=False)

@@ -45,6 +45,7 @@ def lead(ask: Ask, flight: Flight, produce: Produce) -> Operation[Any]:
     try:
         if ask.found is not None and ask.found.reason is None and ask.found.entry is not None:
             item = ask.found.entry
+            flight.cost_s = item.cost_s
             flight.end(FlightState.LANDED, result=Encoded(item.codec, item.compressed, item.payload))
             value = from_entry(ask)
         else:

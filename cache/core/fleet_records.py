@@ -28,8 +28,10 @@ from telemetry.vocabulary import (
     Outcome,
     Tier,
     Trigger,
+    VerificationResult,
     WriteResult,
 )
+from telemetry.worth import Worth
 
 MAX_BYTES = 4 << 20
 """Largest record, before compression; a process with every category and every series full stays below a tenth."""
@@ -58,9 +60,10 @@ _COUNTERS: dict[str, tuple[type[str], ...]] = {
     "waits": (str, FlightScope),
     "bytes_stored": (str,),
     "transitions": (BreakerState,),
+    "verifications": (str, VerificationResult),
 }
 _OPTIONAL = (Tier, MissReason)
-_SECONDS = ("avoided_s", "overhead_s")
+_SECONDS: dict[str, tuple[type[str], ...]] = {"avoided_s": (str,), "overhead_s": (str,), "worth": (str, Worth)}
 _HISTOGRAMS: dict[str, tuple[tuple[type[str], ...], tuple[float, ...]]] = {
     "durations": ((str, Outcome), DURATION_BUCKETS),
     "computations": ((str,), DURATION_BUCKETS),
@@ -82,7 +85,7 @@ def encode(figures: Figures) -> bytes:
     for name in _COUNTERS:
         document[name] = [[*_words(key), n] for key, n in getattr(figures, name).items()]
     for name in _SECONDS:
-        document[name] = list(getattr(figures, name).items())
+        document[name] = [[*_words(key), n] for key, n in getattr(figures, name).items()]
     for name in _HISTOGRAMS:
         document[name] = [[*_words(key), part.counts, part.total] for key, part in getattr(figures, name).items()]
     plain = orjson.dumps(document)
@@ -101,8 +104,8 @@ def decode(data: bytes) -> Figures | None:
         parts: dict[str, Any] = {"dropped": _whole(document["dropped"]), "since": since}
         for name, kinds in _COUNTERS.items():
             parts[name] = Counter({_key(words, kinds): _whole(n) for *words, n in document[name]})
-        for name in _SECONDS:
-            parts[name] = {_key([category], (str,)): _seconds(value) for category, value in document[name]}
+        for name, kinds in _SECONDS.items():
+            parts[name] = {_key(words, kinds): _seconds(value) for *words, value in document[name]}
         for name, (kinds, buckets) in _HISTOGRAMS.items():
             rows = document[name]
             parts[name] = {_key(words, kinds): _histogram(buckets, counts, total) for *words, counts, total in rows}

@@ -39,6 +39,8 @@ class Flight:
         self.leader = leader
         self.state = FlightState.FLYING
         self.result: Any = None
+        self.cost_s = 0.0
+        """What its computation took, seconds."""
         self._error: Exception | None = None
         self._traceback: TracebackType | None = None
         self.ended_at = 0

@@ -55,6 +55,9 @@ class Policy:
         tier: LOCAL keeps them in the process too, in front of Redis.
         read_replicas: in a cluster a replica may answer with an entry: one that was replaced or deleted a moment ago
             may still be served then, one whose tag or category was invalidated never is.
+        repeatable: the same computation gives the same result until something is invalidated, and does nothing else: a
+            share of the hits may be computed again to see whether they are true.
+        same: whether a stored and a computed value count as the same; None: equal, numbers of arrays close.
         suffix: makes the part of the Redis key after the prefix.
         tags: the tags that follow from a key by itself (``task:{id}``).
     """
@@ -77,6 +80,8 @@ class Policy:
     compress_above: int = 4096
     tier: Tier = Tier.REDIS
     read_replicas: bool = False
+    repeatable: bool = False
+    same: Callable[[Any, Any], bool] | None = None
     suffix: Callable[[Any], str] = keys.digest_suffix
     tags: Callable[[Any], tuple[str, ...]] = no_tags
 
@@ -166,6 +171,13 @@ class PolicyTable(Mapping[str, Policy]):
         named = frozenset(categories)
         return PolicyTable(
             replace(policy, tier=Tier.LOCAL) if name in named else policy for name, policy in self._table.items()
+        )
+
+    def with_repeatable(self, categories: Iterable[str]) -> PolicyTable:
+        """The same table with some categories declared repeatable; names that nobody registered are left out."""
+        named = frozenset(categories)
+        return PolicyTable(
+            replace(policy, repeatable=True) if name in named else policy for name, policy in self._table.items()
         )
 
     def with_ttls(self, ttls: Mapping[str, float]) -> PolicyTable:

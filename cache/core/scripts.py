@@ -194,6 +194,18 @@ return gone
 )
 """Put tombstones in the place of entries."""
 
+DROP = Lua(
+    "drop",
+    """
+-- KEYS an entry; ARGV its times as they stand in its bytes, lifetime in ms, a tombstone; 0 when it is another one
+local times = redis.pcall('GETRANGE', KEYS[1], 54, 73)
+if times ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[2])
+return 1
+""",
+)
+"""Put a tombstone in the place of one certain entry."""
+
 SWEEP = Lua(
     "sweep",
     """

@@ -84,7 +84,10 @@ class Pause(NamedTuple):
 
 
 class Background(NamedTuple):
-    """Carry out another operation beside this one; answers at once, and nobody waits for it."""
+    """Carry out another operation beside this one; answers at once, and nobody waits for it.
+
+    The answer is False when there is too much in the background already, and it will not be done.
+    """
 
     operation: Callable[[], Any]
 

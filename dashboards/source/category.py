@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.source import answers, colours, foreign, links, queries, variables
+from dashboards.source import answers, colours, foreign, links, queries, truth, variables
 from dashboards.source.layout import Board, Shelf
 from dashboards.source.looks import Look, Query, says
 from dashboards.source.panels import Panel, heat, lines, stat
@@ -43,6 +43,7 @@ def board() -> Board:
             ),
             Shelf(9, [(12, age()), (12, age_spread())], "Is the TTL right?"),
             Shelf(9, [(8, answers.hits_duration(CHOSEN)), (8, computation()), (8, worth())], "Is it worth it?"),
+            Shelf(9, [(12, truth.saved_surely()), (12, truth.checked())], "Does it pay, and is it true?"),
             Shelf(9, [(12, size()), (12, evictions())], "Size and eviction"),
             Shelf(
                 9,

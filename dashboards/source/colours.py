@@ -21,6 +21,7 @@ from telemetry.vocabulary import (
     MissTrigger,
     Outcome,
     Trigger,
+    VerificationResult,
     WriteResult,
 )
 
@@ -98,12 +99,20 @@ WRITES: Mapping[WriteResult, str] = {
     WriteResult.OVER_BUDGET: BROWN,
 }
 
+VERIFICATIONS: Mapping[VerificationResult, str] = {
+    VerificationResult.SAME: GREEN,
+    VerificationResult.DIFFERENT: RED,
+    VerificationResult.OVERTAKEN: SKY,
+    VerificationResult.FAILED: AMBER,
+}
+
 TRIGGERS: Mapping[Trigger, str] = {
     Trigger.API: BLUE,
     Trigger.MESSAGE: PINK,
     Trigger.FILE: AMBER,
     Trigger.TAG: TEAL,
     Trigger.ADMIN: VIOLET,
+    Trigger.VERIFICATION: RED,
 }
 
 MISS_TRIGGERS: Mapping[MissTrigger, str] = {

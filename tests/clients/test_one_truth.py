@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +19,11 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from prometheus_client import CollectorRegistry, generate_latest
-from support.otlp_sink import Sink, otlp_sink
+from prometheus_client.parser import text_string_to_metric_families
+from support.otlp_sink import Sink, otlp_sink, values
 from support.truth import Truth, as_json, of_json, of_otlp, of_prometheus, of_spans
 
-from cache import MISS, AsyncCache, AsyncRedisCacheClient, Cache, RedisCacheClient
+from cache import MISS, AsyncCache, AsyncRedisCacheClient, Cache, Policy, RedisCacheClient
 from cache.errors import CacheValueError, ValueTooLargeError
 from cache.metrics import CacheMetrics
 from cache.settings import Settings
@@ -352,3 +354,52 @@ async def _plain(truth: Truth, url: str, recorder: Recorder, *, alive: bool) -> 
         await plain(truth, Awaited(client), alive=alive)
     async with AsyncRedisCacheClient(settings=settings, recorder=recorder) as client:
         await plain(truth, client, alive=alive)
+
+
+def test_verifications_and_savings_tell_one_truth() -> None:
+    """Hits that are computed again, some of them wrong, and what was saved: the same on all roads."""
+    facts = Policy(name="facts", repeatable=True)
+    with otlp_sink() as sink, EmbeddedServer() as server:
+        roads = Roads(sink)
+        metrics = CacheMetrics(roads.recorder)
+        settings = PATIENT | {"recorder": roads.recorder, "verify_share": 1.0, "verify_rate": 1000.0}
+        expected, done = Counter[str](), 0
+        with Cache.from_url(server.url, policies=(facts,), **settings) as cache:
+            for n in range(12):
+                cache.get_or_compute("facts", n, lambda: "stored")
+                cache.get_or_compute("facts", n, lambda n=n: "stored" if n % 4 else "another")
+                expected["same" if n % 4 else "different"] += 1
+                done += 1
+                give_up = time.monotonic() + 30
+                while roads.recorder.ledger.figures().verifications.total() < done and time.monotonic() < give_up:
+                    time.sleep(0.005)
+        exposition, summary = roads.flush(), metrics.summary()
+        roads.shutdown()
+
+    spans = [values(span.attributes) for span in sink.spans if span.name == "cache.verify facts"]
+    assert Counter(said["cache.result"] for said in spans) == expected
+    points = sink.metrics["cache.verifications"].sum.data_points
+    otlp = Counter({values(p.attributes)["cache.result"]: p.as_int for p in points if _of_facts(values(p.attributes))})
+    assert +otlp == expected
+    scraped = _samples(exposition, "cache_verifications_total", "cache_result")
+    assert +Counter(scraped) == expected
+    said = summary["categories"]["facts"]
+    assert +Counter(said["verifications"]) == +Counter(summary["verifications"]) == expected
+    saved = {word: said["savings"][name] for word, name in (("low", "low"), ("middle", "seconds"), ("high", "high"))}
+    assert _samples(exposition, "cache_time_saved_seconds", "cache_bound") == saved
+    gauges = sink.metrics["cache.time_saved"].gauge.data_points
+    assert {
+        values(p.attributes)["cache.bound"]: p.as_double for p in gauges if _of_facts(values(p.attributes))
+    } == saved
+    assert said["savings"]["avoided"] == said["seconds_avoided"] and said["savings"]["spent"] == said["seconds_spent"]
+
+
+def _of_facts(said: dict[str, Any]) -> bool:
+    return bool(said["cache.category"] == "facts")
+
+
+def _samples(exposition: str, name: str, label: str) -> dict[str, float]:
+    """The samples of one metric of the category, by one label."""
+    families = text_string_to_metric_families(exposition)
+    found = (sample for family in families for sample in family.samples if sample.name == name)
+    return {sample.labels[label]: sample.value for sample in found if sample.labels["cache_category"] == "facts"}

@@ -121,7 +121,7 @@ def test_sampling_reads_attributes_that_spans_have() -> None:
     policies = COLLECTOR["processors"]["tail_sampling"]["policies"]
     conditions = str([policy["ottl_condition"] for policy in policies if policy["type"] == "ottl_condition"])
     named = set(re.findall(r'attributes\["([^"]+)"\]', conditions))
-    assert named <= set(schema.OPERATION_SPAN.attributes)
+    assert named <= {*schema.OPERATION_SPAN.attributes, *schema.VERIFY_SPAN.attributes}
     assert named >= {schema.OUTCOME, schema.BATCH_ERRORS, schema.BATCH_STALE, schema.FENCE_REFUSED, schema.ERROR_TYPE}
     assert {policy["type"] for policy in policies} >= {"status_code", "latency", "probabilistic"}
 

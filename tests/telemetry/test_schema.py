@@ -52,6 +52,7 @@ CONTRACT = {
     "cache.local.size": (Kind.UP_DOWN_COUNTER, "By", "cache_local_size_bytes"),
     "cache.local.evictions": (Kind.COUNTER, "{eviction}", "cache_local_evictions_total"),
     "cache.ttl.expected_hit_ratio": (Kind.GAUGE, "", "cache_ttl_expected_hit_ratio"),
+    "cache.time_saved": (Kind.GAUGE, "s", "cache_time_saved_seconds"),
     "cache.verifications": (Kind.COUNTER, "{verification}", "cache_verifications_total"),
 }
 

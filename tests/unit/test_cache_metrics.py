@@ -16,7 +16,8 @@ from telemetry.vocabulary import ErrorType, MissReason, Operation, Outcome, Tier
 DETAILS = {
     "hits", "misses", "hit_rate", "miss_reasons", "miss_triggers", "stale", "bypass", "errors", "sets", "writes",
     "deletes", "invalidations", "hit_seconds", "miss_seconds", "compute_seconds", "seconds_avoided", "seconds_spent",
-    "bytes_stored", "error_types", "buckets", "waits", "wait_seconds",
+    "bytes_stored", "error_types", "buckets",
+    "savings", "verifications", "waits", "wait_seconds",
 }  # fmt: skip
 
 
