@@ -109,7 +109,7 @@ def _variables() -> set[str]:
 
 def test_fields_of_a_policy_exist() -> None:
     """What a page tells to set in a policy can be set."""
-    fields = {"refresh_ahead", "serve_stale", "fleet", "wait_s", "max_bytes", "stale_window_s"}
+    fields = {"refresh_ahead", "serve_stale", "fleet", "wait_s", "max_bytes"}
     mentioned = {text for page in PAGES for text in code(page)} & fields
     assert mentioned == fields
     assert fields <= set(Policy.__dataclass_fields__)
