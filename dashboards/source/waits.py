@@ -23,7 +23,7 @@ def worst() -> Panel:
             "open a point: its `cache.wait` span is linked to the span of the one who computed, whose trace says what "
             "took so long. `glasscache runs` names the keys by their digests.",
         ),
-        [Query(f"histogram_quantile(1, {whole})", "{{" + CATEGORY + "}}", exemplars=True)],
+        [Query(f"histogram_quantile(1, {whole}) or {_none(CATEGORY)}", "{{" + CATEGORY + "}}", exemplars=True)],
         Look(
             unit="s",
             low=0,
@@ -45,7 +45,7 @@ def spent() -> Panel:
             "far below 1; each of them is a computation saved.",
             "as many as there are callers: they all want one key. Serve stale or refresh ahead in its category.",
         ),
-        [Query(summed(rate, SCOPE), "{{" + SCOPE + "}}")],
+        [Query(f"{summed(rate, SCOPE)} or {_none(SCOPE)}", "{{" + SCOPE + "}}")],
         Look(
             unit="suffix: s/s",
             low=0,
@@ -55,3 +55,9 @@ def spent() -> Panel:
             panel_links=[links.runbook("CacheStampede")],
         ),
     )
+
+
+def _none(by: str) -> str:
+    """Zero for whoever could have waited: a histogram has no series before its first wait, the counter has."""
+    rate = f"rate({schema.FLIGHT_WAITS.prometheus}{queries.selected()}[{RATE}])"
+    return f"0 * {summed(rate, by)}"
