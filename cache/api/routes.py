@@ -22,6 +22,11 @@ from cache.insight.prices import priced
 from telemetry.vocabulary import Trigger
 
 LONGEST_KEY = 2048
+SINCE = (
+    r"^([0-9]{1,9}[smhd]|s-[0-9a-f]{8}-[0-9]{1,12}"
+    r"|20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)$"
+)
+"""How a beginning is written, as the document says; more forms of RFC 3339 are taken."""
 
 Tenant = Annotated[
     str | None,
@@ -49,7 +54,7 @@ def cache_routes(cache: AsyncCache, past: Since, fleet: Fleet, token: str, admin
         """The store's health. 200 whatever it says."""
         return await cache.health()
 
-    @router.get("/metrics", response_model=Metrics, responses=responses(404, 422))
+    @router.get("/metrics", response_model=Metrics, responses=responses(404, 409, 422))
     async def json_metrics(
         scope: Annotated[
             Literal["process", "fleet"],
@@ -62,6 +67,8 @@ def cache_routes(cache: AsyncCache, past: Since, fleet: Fleet, token: str, admin
                 description="What this process did since then, and what changed: how long ago (`90s`, `5m`, `2h`), "
                 "a time (`2026-01-31T12:00:00Z`), or the `snapshot` of an earlier answer.",
                 examples=["5m"],
+                # told, not enforced by the framework: what is no beginning has a code of its own
+                json_schema_extra={"pattern": SINCE},
             ),
         ] = None,
     ) -> JSONResponse:
@@ -69,7 +76,7 @@ def cache_routes(cache: AsyncCache, past: Since, fleet: Fleet, token: str, admin
         if scope == "process":
             return JSONResponse(priced(past.summary(since), cache.prices))
         if since is not None:
-            raise ProblemError(422, "since", "a process knows its own past only: compare two snapshots of the fleet")
+            raise ProblemError(409, "since", "a process knows its own past only: compare two snapshots of the fleet")
         return JSONResponse(priced(await of_all.ask(), cache.prices))
 
     @router.post("/invalidate", response_model=Invalidated, dependencies=guarded, responses=refusals)

@@ -147,7 +147,8 @@ def moment(text: str, now: float) -> float:
     """The time that a text means, seconds since the epoch.
 
     Raises:
-        SnapshotError: it is none, or lies in the future.
+        SnapshotError: it is none.
+        GoneError: it lies in the future.
     """
     ago = _AGO.fullmatch(text)
     if ago is not None:
@@ -155,7 +156,7 @@ def moment(text: str, now: float) -> float:
     if _TIME.fullmatch(text):
         at = _timestamp(text)
         if at is not None and at > now:
-            raise SnapshotError("that time lies in the future")
+            raise GoneError("that time lies in the future")
         if at is not None:
             return at
     raise SnapshotError(

@@ -176,7 +176,7 @@ def test_one_worker_is_the_process_itself() -> None:
 def test_ctrl_c_a_second_time_cuts_nothing_off() -> None:
     """The end that was begun goes on: no cancelled lifespan with its traceback, no figures that are not told."""
     with Stop() as stop:
-        server = WorkerServer(FastAPI(), Worker(0, stop, lambda: None))
+        server = WorkerServer(FastAPI(), Worker(0, stop, lambda: None), lambda: None)
         for _ in range(2):
             server.handle_exit(signal.SIGINT, None)
 

