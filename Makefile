@@ -73,8 +73,8 @@ contracts: $(ENV)/.synced
 test-rules: $(ENV)/.synced ## run promtool over Prometheus's rules and their tests (needs promtool or Docker)
 	$(RUN) -m pytest tests/dashboards/test_rules_promtool.py
 
-test-container: ## follow the README in an empty container of Debian with Python 3.11 (needs Docker)
-	sh tools/in_container.sh
+test-container: ## follow the README in an empty container of Debian with Python 3.11 (needs Docker; TESTS=FILES for a part)
+	TESTS="$(TESTS)" sh tools/in_container.sh
 
 stack-up: ## start app, traffic, store, Collector, Prometheus, Jaeger and Grafana (needs Docker)
 	sh tools/need_engine.sh stack-up compose
