@@ -23,10 +23,10 @@ from telemetry.vocabulary import MissReason
 STEPS = 4000
 
 REASONS = ("changed", "cold", "collision", "corrupt", "evicted", "expired", "invalidated", "version")
-LEAST = {"cold": 0.95, "evicted": 0.75, "expired": 0.75, "invalidated": 0.9}
+LEAST = {"cold": 0.98, "evicted": 0.9, "expired": 0.93, "invalidated": 0.95}
 """Share of the misses of each true reason that must be told rightly; of the others all.
 
-A slow machine lets more expire and be evicted at the same moment; what idle ones reach stands in docs/insight.md.
+That is while the server keeps the table; what else was measured stands in docs/insight.md.
 """
 
 
@@ -46,10 +46,11 @@ def test_every_miss_has_its_reason_under_stress(kind: str, tmp_path: Path) -> No
         let_go = {event["data"].decode() for event in told}
     print(f"\n{kind}: {ledger.matrix.total()} misses, {gone} keys evicted\n{ledger.table()}")
     assert {truth for truth, _ in ledger.matrix} == set(REASONS)
-    # 0 to 0.014 in eight runs, most of them beside other work
-    assert ledger.said("unknown") < 0.03
+    # what the server lets go of the table itself cannot be told any more; then most are still right
+    whole = not any(name.startswith(("seen:", "gen:")) for name in let_go)
+    assert ledger.said("unknown") < (0.01 if whole else 0.05)
     for truth in REASONS:
-        assert ledger.right(truth) >= LEAST.get(truth, 1.0), truth
+        assert ledger.right(truth) >= (LEAST.get(truth, 1.0) if whole else 0.4), truth
     # of one whose generation went its own name was not among them
     generations = any(name.startswith("gen:") for name in let_go)
     assert generations or {ledger.names[n] for n in ledger.evicted} <= let_go
