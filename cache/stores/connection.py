@@ -6,6 +6,7 @@ left of the whole call. A reply that comes late meets a closed connection.
 
 from __future__ import annotations
 
+import codecs
 import socket
 import ssl
 import threading
@@ -25,6 +26,9 @@ from cache.stores.options import StoreOptions
 from cache.stores.resolving import is_address
 from cache.stores.sizes import ReplyMeter
 from cache.stores.urls import StoreURL
+
+# getaddrinfo imports it at its first call: a child that is forked meanwhile would wait for that import for ever
+codecs.lookup("idna")
 
 
 class _BoundSocket:
