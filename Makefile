@@ -26,7 +26,7 @@ serve: $(ENV)/.synced ## serve the API on 127.0.0.1:8000 over an embedded server
 	REDIS_URL=$${REDIS_URL:-embedded://} $(RUN) -m cache serve
 
 test: $(ENV)/.synced ## run every test that needs no container and no root
-	$(RUN) -m pytest -m "not container and not machine and not browser"
+	$(RUN) -m pytest -m "not container and not machine and not browser" $(TESTS)
 
 test-again: $(ENV)/.synced ## ask the few tests that failed last three times more: one that fails then is no stall of the machine's
 	$(RUN) tools/again.py
