@@ -25,7 +25,7 @@ demo: $(ENV)/.synced ## run a real workflow cold, warm and changed, and see why 
 serve: $(ENV)/.synced ## serve the API on 127.0.0.1:8000 over an embedded server
 	REDIS_URL=$${REDIS_URL:-embedded://} $(RUN) -m cache serve
 
-test: $(ENV)/.synced ## run every test that needs no container and no root
+test: $(ENV)/.synced ## run every test that needs no container and no root (TESTS=FILES for a part)
 	$(RUN) -m pytest -m "not container and not machine and not browser" $(TESTS)
 
 test-again: $(ENV)/.synced ## ask the few tests that failed last three times more: one that fails then is no stall of the machine's
